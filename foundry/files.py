@@ -1,0 +1,105 @@
+"""Files read strictly and written whole: JSON that refuses what it cannot mean, writes that a crash cannot tear."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import secrets
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from foundry.errors import FoundryError
+
+MAX_JSON_BYTES = 4 * 1024 * 1024
+
+
+class BadFileError(FoundryError):
+    """A file on disk does not say what it must; the message names file and line."""
+
+    code = "bad_file"
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Return the JSON object in `path`; a UTF-8 byte order mark is accepted. Raises BadFileError naming file and place."""
+    raw = read_bytes(path, MAX_JSON_BYTES)
+    try:
+        text = raw.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise BadFileError(f"{path}: not UTF-8 (byte {error.start})", "Save the file as UTF-8.") from None
+    try:
+        data = json.loads(text, object_pairs_hook=_no_duplicates, parse_constant=_no_constants)
+    except json.JSONDecodeError as error:
+        raise BadFileError(f"{path}:{error.lineno}:{error.colno}: not JSON: {error.msg}", "Mend the file there.") from None
+    except RecursionError:
+        raise BadFileError(f"{path}: nested too deeply", "Mend the file.") from None
+    except ValueError as error:
+        raise BadFileError(f"{path}: {error}", "Mend the file.") from None
+    if not isinstance(data, dict):
+        raise BadFileError(f"{path}: holds {type(data).__name__}, not an object", "The file starts with { and ends with }.")
+    return data
+
+
+def read_bytes(path: Path, limit: int) -> bytes:
+    """Return the bytes of a regular file of at most `limit` bytes. Raises BadFileError."""
+    try:
+        with path.open("rb") as file:
+            raw = file.read(limit + 1)
+    except FileNotFoundError:
+        raise BadFileError(f"{path}: not there", code="missing_file") from None
+    except OSError as error:
+        raise BadFileError(f"{path}: cannot be read: {error.strerror}") from None
+    if len(raw) > limit:
+        raise BadFileError(
+            f"{path}: larger than {limit // 1024 // 1024} MiB", "It should be a small file; look at what is in it."
+        )
+    return raw
+
+
+def write_json(path: Path, data: Any, mode: int = 0o644) -> None:
+    """Write `data` as indented UTF-8 JSON, atomically."""
+    write_text(path, json.dumps(data, indent=2, ensure_ascii=False) + "\n", mode)
+
+
+def write_text(path: Path, text: str, mode: int = 0o644) -> None:
+    """Replace `path` by `text` as UTF-8, newlines as given: readers see the old file or the new, also after a crash."""
+    write_bytes(path, text.encode("utf-8"), mode)
+
+
+def write_bytes(path: Path, raw: bytes, mode: int = 0o644) -> None:
+    """Replace `path` by `raw` (temporary file beside it, fsync, rename)."""
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+    try:
+        handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0), mode)
+        with os.fdopen(handle, "wb") as file:
+            file.write(raw)
+            file.flush()
+            os.fchmod(file.fileno(), mode)
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+        raise
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """Return the known word most like `word`, or an empty string."""
+    import difflib
+
+    found = difflib.get_close_matches(word.lower(), list(known), n=1, cutoff=0.5)
+    return found[0] if found else ""
+
+
+def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    seen = dict(pairs)
+    if len(seen) < len(pairs):
+        keys = [key for key, _ in pairs]
+        twice = next(key for key in keys if keys.count(key) > 1)
+        raise ValueError(f'the key "{twice}" stands twice in one object')
+    return seen
+
+
+def _no_constants(name: str) -> Any:
+    raise ValueError(f"{name} is no JSON value")

@@ -1,0 +1,206 @@
+"""The only place that starts processes: a clean environment, limits, and the whole group ends with the call."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import selectors
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, NoReturn
+
+# What a child may know of the shell: where things are, the language, the terminal, and how to reach the network.
+_KEPT = {
+    *("PATH", "HOME", "TMPDIR", "TEMP", "TMP", "LANG", "LANGUAGE", "TZ", "USER", "LOGNAME", "SHELL"),
+    *("TERM", "COLORTERM", "NO_COLOR", "FORCE_COLOR", "COLUMNS", "LINES", "TERM_PROGRAM", "EDITOR", "VISUAL", "PAGER"),
+    *("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "all_proxy", "no_proxy"),
+    *("SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"),
+    *("XDG_STATE_HOME", "XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_RUNTIME_DIR"),
+    *("SYSTEMROOT", "COMSPEC", "PATHEXT", "APPDATA", "LOCALAPPDATA", "USERPROFILE", "PROGRAMDATA", "OLLAMA_HOST"),
+}
+_KEPT_BY_INSTALLERS = ("UV_", "PIP_")
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """How a process ended: its exit code (negative: the signal), what it wrote (cut at the limit), whether time ran out."""
+
+    code: int
+    out: str
+    err: str
+    timed_out: bool = False
+
+
+def clean_environment(extra: Mapping[str, str] | None = None, *, installer: bool = False) -> dict[str, str]:
+    """Return the environment for a child: the harmless part of ours plus `extra`; UV_* and PIP_* only for an `installer`."""
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if name in _KEPT or name.startswith("LC_") or (installer and name.startswith(_KEPT_BY_INSTALLERS))
+    }
+    return {**kept, "PYTHONUTF8": "1", **(extra or {})}
+
+
+def run(
+    argv: Sequence[str],
+    *,
+    cwd: Path | None = None,
+    env: Mapping[str, str] | None = None,
+    stdin: str | bytes = b"",
+    timeout: float | None = None,
+    limit: int = 4 * 1024 * 1024,
+    on_line: Callable[[str], None] | None = None,
+    pass_fds: Sequence[int] = (),
+) -> Finished:
+    """Run `argv` in a group of its own and return how it ended; `limit` bytes of each stream are kept, `on_line` hears stderr.
+
+    The group is ended when time runs out, and when this call is left by an exception such as Ctrl+C. Raises OSError when
+    the program cannot be started.
+    """
+    data = stdin.encode() if isinstance(stdin, str) else stdin
+    process = subprocess.Popen(
+        list(argv),
+        cwd=cwd,
+        env=dict(clean_environment() if env is None else env),
+        stdin=subprocess.PIPE if data else subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+        pass_fds=tuple(pass_fds),
+    )
+    try:
+        out, err, timed_out = _listen(process, data, timeout, limit, on_line)
+    finally:
+        end_group(process)
+    return Finished(process.returncode, out.decode("utf-8", "replace"), err.decode("utf-8", "replace"), timed_out)
+
+
+def _listen(
+    process: subprocess.Popen[bytes],
+    data: bytes,
+    timeout: float | None,
+    limit: int,
+    on_line: Callable[[str], None] | None,
+) -> tuple[bytes, bytes, bool]:
+    """Feed stdin and gather both streams until they close, the process is gone for half a second, or time is up."""
+    deadline = None if timeout is None else time.monotonic() + timeout
+    gathered: dict[str, bytearray] = {"out": bytearray(), "err": bytearray()}
+    line = bytearray()
+    gone_since: float | None = None
+    with selectors.DefaultSelector() as selector:
+        assert process.stdout
+        assert process.stderr
+        selector.register(process.stdout, selectors.EVENT_READ, "out")
+        selector.register(process.stderr, selectors.EVENT_READ, "err")
+        if process.stdin:
+            os.set_blocking(process.stdin.fileno(), False)
+            selector.register(process.stdin, selectors.EVENT_WRITE, "in")
+        while any(key.data != "in" for key in selector.get_map().values()):
+            now = time.monotonic()
+            if deadline is not None and now >= deadline:
+                return bytes(gathered["out"]), bytes(gathered["err"]), True
+            # A daemon the process left behind may hold the pipes open for ever.
+            if process.poll() is not None:
+                gone_since = gone_since or now
+                if now - gone_since > 0.5:
+                    break
+            wait = 0.1 if deadline is None else min(0.1, deadline - now)
+            for key, _ in selector.select(wait):
+                if key.data == "in":
+                    data = _feed(selector, key.fileobj, data)  # type: ignore[arg-type]
+                    continue
+                chunk = os.read(key.fd, 65536)
+                if not chunk:
+                    selector.unregister(key.fileobj)
+                    continue
+                room = limit - len(gathered[key.data])
+                gathered[key.data] += chunk[: max(room, 0)]
+                if key.data == "err" and on_line:
+                    line = _lines(line + chunk, on_line)
+    if deadline is None:
+        process.wait()
+    else:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(max(deadline - time.monotonic(), 0.05))
+    return bytes(gathered["out"]), bytes(gathered["err"]), process.poll() is None
+
+
+def _feed(selector: selectors.BaseSelector, stream: IO[bytes], data: bytes) -> bytes:
+    try:
+        written = os.write(stream.fileno(), data[:65536])
+    except BlockingIOError:
+        return data
+    except BrokenPipeError:
+        written = len(data)
+    if written >= len(data):
+        selector.unregister(stream)
+        stream.close()
+    return data[written:]
+
+
+def _lines(buffer: bytearray, on_line: Callable[[str], None]) -> bytearray:
+    *whole, rest = buffer.replace(b"\r", b"\n").split(b"\n")
+    for one in whole:
+        if one.strip():
+            on_line(one.decode("utf-8", "replace"))
+    return bytearray(rest)
+
+
+def end_group(process: subprocess.Popen[bytes]) -> None:
+    """End what is left of the process's group and reap it: TERM, half a second, KILL."""
+    for how, patience in ((signal.SIGTERM, 0.5), (signal.SIGKILL, 5.0)):
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(process.pid, how)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(patience)
+            if not _group_lives(process.pid):
+                break
+    for stream in (process.stdin, process.stdout, process.stderr):
+        if stream:
+            with contextlib.suppress(OSError):
+                stream.close()
+
+
+def _group_lives(group: int) -> bool:
+    try:
+        os.killpg(group, 0)
+    except (ProcessLookupError, PermissionError):
+        return False
+    return True
+
+
+def start_daemon(argv: Sequence[str], *, env: Mapping[str, str], log: Path) -> int:
+    """Start a process that outlives us, its output in `log` (0600), and return its pid."""
+    handle = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    try:
+        process = subprocess.Popen(
+            list(argv),
+            env=dict(env),
+            stdin=subprocess.DEVNULL,
+            stdout=handle,
+            stderr=handle,
+            start_new_session=True,
+            cwd="/",
+        )
+    finally:
+        os.close(handle)
+    process.returncode = 0  # it is nobody's child to wait for: silences the warning of an unreaped Popen
+    return process.pid
+
+
+def replace(argv: Sequence[str], env: Mapping[str, str]) -> NoReturn:
+    """Hand this process over to `argv`, so that signals, terminal and exit code need no forwarding; inheritable fds stay open.
+
+    Where the system cannot (Windows), run it as a child and exit with its code.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, ValueError):
+            stream.flush()
+    if os.name == "posix":
+        os.execve(argv[0], list(argv), dict(env))
+    sys.exit(subprocess.call(list(argv), env=dict(env), close_fds=False))

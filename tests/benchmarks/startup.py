@@ -1,0 +1,47 @@
+"""What a command costs before it does anything: --help, --version and list, against `import click`."""
+
+from __future__ import annotations
+
+import json
+import statistics
+import sys
+import tempfile
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+
+from tests.benchmarks.measure import Figure, cost, environment, in_turn, ratio
+
+CLICK = [sys.executable, "-c", "import click"]
+FOUNDRY = str(Path(sys.executable).with_name("foundry"))
+
+
+def many_agents(home: Path, count: int) -> None:
+    """Agents that list reads in full; their environments are links to one interpreter, as nothing of theirs runs."""
+    (home / ".foundry").mkdir(parents=True)
+    for number in range(count):
+        folder = home / "agents" / f"agent-{number}"
+        (folder / "venv" / "bin").mkdir(parents=True)
+        (folder / "venv" / "bin" / "python").symlink_to(sys.executable)
+        config = {
+            "name": folder.name,
+            "description": f"Agent number {number}.",
+            "tools": ["read_write_code", "clock"],
+            "model": "local:",
+        }
+        (folder / "agent.config.json").write_text(json.dumps(config))
+
+
+def figures() -> Iterator[Figure]:
+    with tempfile.TemporaryDirectory() as scratch:
+        small, large = Path(scratch, "50"), Path(scratch, "1000")
+        many_agents(small, 50)
+        many_agents(large, 1000)
+        click = partial(cost, CLICK)
+        for words in (["--help"], ["--version"]):
+            base, ours = in_turn(9, click, partial(cost, [FOUNDRY, *words]))
+            yield Figure(f"CPU of foundry {words[0]} / import click", ratio([c.cpu for c in ours], [c.cpu for c in base]), 2)
+        base, ours = in_turn(9, click, partial(cost, [FOUNDRY, "list"], environment(FOUNDRY_HOME=str(small))))
+        yield Figure("CPU of foundry list, 50 agents / import click", ratio([c.cpu for c in ours], [c.cpu for c in base]), 5)
+        (many,) = in_turn(5, partial(cost, [FOUNDRY, "list"], environment(FOUNDRY_HOME=str(large))))
+        yield Figure("seconds of foundry list, 1,000 agents", statistics.median(c.wall for c in many) / 1e3, 1)

@@ -1,0 +1,54 @@
+"""What every test stands on: a home, state and cache of its own, no keys, no way to a paid provider."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+REAL_HOME = Path.home()
+
+
+@cache
+def uv_cache() -> str:
+    """The real cache of packages: environments are made from it without the network; losing it costs only time."""
+    from uv import find_uv_bin
+
+    return subprocess.run([find_uv_bin(), "cache", "dir"], capture_output=True, text=True, check=True).stdout.strip()
+
+
+@pytest.fixture(autouse=True)
+def own_world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """Point every folder that Foundry may touch into the test's own, and take every key and setting away."""
+    packages = uv_cache()
+    for name in list(os.environ):
+        if name.startswith(("FOUNDRY_", "OPENAI_", "OPENROUTER_", "ANTHROPIC_", "OLLAMA_", "XDG_")):
+            monkeypatch.delenv(name)
+    monkeypatch.delenv("PYTHONDONTWRITEBYTECODE", raising=False)
+    user = tmp_path / "user"
+    user.mkdir()
+    monkeypatch.setenv("HOME", str(user))
+    monkeypatch.setenv("XDG_STATE_HOME", str(user / "state"))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(user / "cache"))
+    monkeypatch.setenv("UV_CACHE_DIR", packages)
+    monkeypatch.setenv("FOUNDRY_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("OLLAMA_HOST", "http://127.0.0.1:9")
+    monkeypatch.setenv("NO_COLOR", "1")
+    assert Path.home() != REAL_HOME
+    yield user
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    """An empty Foundry home."""
+    folder = tmp_path / "home"
+    folder.mkdir(exist_ok=True)
+    return folder
+
+
+FOUNDRY = [sys.executable, "-P", "-m", "foundry.foundry_cli"]
