@@ -1,4 +1,4 @@
-"""The only place that prints: results, tables, progress, questions and errors, as text or JSON; untrusted text is escaped here."""
+"""The only place that prints: results, tables, progress, questions, errors, as text or JSON; untrusted text is escaped here."""
 
 from __future__ import annotations
 
@@ -176,6 +176,20 @@ class Console:
         else:
             self._write(self.err, line + "\n")
 
+    def status(self, text: str) -> None:
+        """Show on a terminal, in place, what is going on; the next line or `status("")` takes it away."""
+        if not self.err.isatty():
+            return
+        self._clear_bar()
+        if text:
+            self._write(self.err, self._styled(fit("· " + one_line(text), self.columns() - 1), "dim", self.err))
+            self._bar_shown = True
+
+    def drawn(self, codes: str) -> None:
+        """Print text whose untrusted parts went through `visible` before it was drawn with terminal codes of ours."""
+        self._clear_bar()
+        self._write(self.out, codes)
+
     def error(self, error: FoundryError) -> None:
         """Show an error: what happened, to what, what to try; with --json as the envelope on stdout."""
         self._clear_bar()
@@ -205,6 +219,11 @@ class Console:
         self._write(self.err, visible(question) + " [y/N] ")
         answer = sys.stdin.readline()
         return answer.strip().lower() in {"y", "yes"}
+
+    def ask(self, question: str) -> None:
+        """Show a question on stderr, the cursor after it; whoever shows it reads the answer."""
+        self._clear_bar()
+        self._write(self.err, visible(question))
 
     def hidden(self, question: str) -> str:
         """Ask for a value that is not echoed; an empty string when nobody is there or nothing was given."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import secrets
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -29,7 +28,7 @@ def read_json(path: Path) -> dict[str, Any]:
     except UnicodeDecodeError as error:
         raise BadFileError(f"{path}: not UTF-8 (byte {error.start})", "Save the file as UTF-8.") from None
     try:
-        data = json.loads(text, object_pairs_hook=_no_duplicates, parse_constant=_no_constants)
+        data = json.loads(text, object_pairs_hook=no_duplicates, parse_constant=no_constants)
     except json.JSONDecodeError as error:
         raise BadFileError(f"{path}:{error.lineno}:{error.colno}: not JSON: {error.msg}", "Mend the file there.") from None
     except RecursionError:
@@ -69,7 +68,7 @@ def write_text(path: Path, text: str, mode: int = 0o644) -> None:
 
 def write_bytes(path: Path, raw: bytes, mode: int = 0o644) -> None:
     """Replace `path` by `raw` (temporary file beside it, fsync, rename)."""
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+    temporary = path.with_name(f".{path.name}.{os.urandom(4).hex()}.tmp")
     try:
         handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0), mode)
         with os.fdopen(handle, "wb") as file:
@@ -92,7 +91,8 @@ def nearest(word: str, known: Iterable[str]) -> str:
     return found[0] if found else ""
 
 
-def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Return the pairs of a JSON object as a dict, for json.loads. Raises ValueError when a key stands twice."""
     seen = dict(pairs)
     if len(seen) < len(pairs):
         keys = [key for key, _ in pairs]
@@ -101,5 +101,6 @@ def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return seen
 
 
-def _no_constants(name: str) -> Any:
+def no_constants(name: str) -> Any:
+    """Refuse NaN and Infinity, for json.loads. Raises ValueError."""
     raise ValueError(f"{name} is no JSON value")

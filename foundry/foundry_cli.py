@@ -13,7 +13,7 @@ import click
 from foundry.agent.folder import Home
 from foundry.console import Console, utf8_streams
 from foundry.errors import FoundryError, UsageError
-from foundry.settings import find_home, load_settings
+from foundry.settings import VERSION, find_home, load_settings
 
 Face = Callable[..., int | None]
 SECTIONS = {
@@ -33,9 +33,7 @@ class Commands(click.Group):
 
 def _version(ctx: click.Context, _: click.Parameter, asked: bool) -> None:
     if asked:
-        from importlib.metadata import version
-
-        Console().text(f"foundry {version('agent-foundry')}")
+        Console().text(f"foundry {VERSION}")
         ctx.exit()
 
 

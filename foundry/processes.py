@@ -153,17 +153,25 @@ def _lines(buffer: bytearray, on_line: Callable[[str], None]) -> bytearray:
 
 def end_group(process: subprocess.Popen[bytes]) -> None:
     """End what is left of the process's group and reap it: TERM, half a second, KILL."""
-    for how, patience in ((signal.SIGTERM, 0.5), (signal.SIGKILL, 5.0)):
+    for how in (signal.SIGTERM, signal.SIGKILL):
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(process.pid, how)
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(patience)
-            if not _group_lives(process.pid):
-                break
+        if _ended_within(process, 0.5):
+            break
     for stream in (process.stdin, process.stdout, process.stderr):
         if stream:
             with contextlib.suppress(OSError):
                 stream.close()
+
+
+def _ended_within(process: subprocess.Popen[bytes], seconds: float) -> bool:
+    """Return whether the process and the rest of its group are gone before `seconds` have passed."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if process.poll() is not None and not _group_lives(process.pid):
+            return True
+        time.sleep(0.005)
+    return False
 
 
 def _group_lives(group: int) -> bool:

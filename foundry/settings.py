@@ -12,6 +12,7 @@ from typing import Any, Literal
 from foundry.errors import UsageError
 from foundry.files import nearest, read_json
 
+VERSION = "0.1.0"
 Source = Literal["flag", "environment", "agent", "home", "default"]
 
 

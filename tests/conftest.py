@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
@@ -23,7 +22,7 @@ def uv_cache() -> str:
 
 
 @pytest.fixture(autouse=True)
-def own_world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+def own_world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Point every folder that Foundry may touch into the test's own, and take every key and setting away."""
     packages = uv_cache()
     for name in list(os.environ):
@@ -40,7 +39,7 @@ def own_world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]
     monkeypatch.setenv("OLLAMA_HOST", "http://127.0.0.1:9")
     monkeypatch.setenv("NO_COLOR", "1")
     assert Path.home() != REAL_HOME
-    yield user
+    return user
 
 
 @pytest.fixture

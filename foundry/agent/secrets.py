@@ -26,12 +26,17 @@ _PLAIN = re.compile(r"[A-Za-z0-9_./:@%+,=-]+")
 _BLANK = r"[^\S\r\n]"
 # One binding as python-dotenv splits a file: what stands before the value, the value, an inline comment, the end of the line.
 _ASSIGNED = re.compile(
-    rf"(?P<head>\s*(?:export{_BLANK}+)?(?:'[^']+'|[^=#\s]+))(?:{_BLANK}*={_BLANK}*"
-    r"(?P<value>'(?:\\.|[^'\\])*'|\"(?:\\.|[^\"\\])*\"|(?:(?!\s#)[^\r\n])*))?"
+    rf"(?P<head>\s*(?:export{_BLANK}+)?(?:'[^']+'|[^=#\s]+))"
+    rf"(?:{_BLANK}*=(?:{_BLANK}+(?=#)|{_BLANK}*"
+    r"(?:'(?:\\.|[^'\\])*'|\"(?:\\.|[^\"\\])*\"|(?:(?!\s+#)[^\r\n])*)))?"
     rf"(?P<comment>{_BLANK}*(?:#[^\r\n]*)?)(?P<end>{_BLANK}*(?:\r\n|\n|\r|$))",
     re.DOTALL,
 )
-_TEMPLATE = rf"(?P<head>\s*)#{_BLANK}*(?:export{_BLANK}+)?NAME{_BLANK}*=(?P<comment>(?:{_BLANK}+#[^\r\n]*|{_BLANK}*))(?P<end>\r\n|\n|\r|$)"
+# The line a template leaves for a variable: commented out, no value, perhaps a comment of its own.
+_TEMPLATE = (
+    rf"(?P<head>\s*)#{_BLANK}*(?:export{_BLANK}+)?NAME{_BLANK}*="
+    rf"(?P<comment>(?:{_BLANK}+#[^\r\n]*|{_BLANK}*))(?P<end>\r\n|\n|\r|$)"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,7 +186,7 @@ def _changing(path: Path) -> Iterator[None]:
     import fcntl
 
     if path.is_symlink():
-        raise BadFileError(f"{path} is a link to {os.readlink(path)}", "Change the file it points to.")
+        raise BadFileError(f"{path} is a link to {path.readlink()}", "Change the file it points to.")
     handle = os.open(path.parent, os.O_RDONLY)
     try:
         fcntl.flock(handle, fcntl.LOCK_EX)
@@ -276,7 +281,8 @@ class Redactor:
 
     def _settled(self, text: str) -> tuple[str, str]:
         """Return what of `text` can be given out, cleaned, and the rest that must wait."""
-        given, start = [], 0
+        given: list[str] = []
+        start = 0
         while True:
             found = self._pattern.search(text, start) if self._pattern else None
             waits = self._open_from(text, start)

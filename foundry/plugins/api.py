@@ -20,10 +20,12 @@ is a plugin for both; ours costs no import of Semantic Kernel.
 from __future__ import annotations
 
 import inspect
+import os
+import stat
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, BinaryIO, Literal, TypeVar, overload
 
 Effect = Literal["reads", "writes", "runs", "network"]
 Method = TypeVar("Method", bound=Callable[..., Any])
@@ -31,6 +33,14 @@ Method = TypeVar("Method", bound=Callable[..., Any])
 
 class ToolError(Exception):
     """A tool could not do what was asked; the text goes to the model, so say what to try."""
+
+
+@overload
+def kernel_function(func: Method) -> Method: ...
+
+
+@overload
+def kernel_function(func: None = None, name: str | None = None, description: str | None = None) -> Callable[[Method], Method]: ...
 
 
 def kernel_function(func: Any = None, name: str | None = None, description: str | None = None) -> Any:
@@ -64,29 +74,69 @@ def effects(*which: Effect) -> Callable[[Method], Method]:
 
 @dataclass(frozen=True, slots=True)
 class ToolContext:
-    """What a tool is handed: the folder it may touch, the run's id, `limit` characters a result may have, `emit` to say a line."""
+    """What a tool is handed: the folder it may touch, the run's id, `limit` characters a result may have, `emit` to say a line.
+
+    `closed` are folders that stay out of bounds although they may lie inside `folder`: the agent's own.
+    """
 
     folder: Path
     run: str = ""
     limit: int = 20_000
     emit: Callable[[str], None] = field(default=lambda _: None)
+    closed: tuple[Path, ...] = ()
 
     def path(self, given: str) -> Path:
-        """Return `given` as a real path inside the folder. Raises ToolError for one outside, also by a link, or a protected one."""
+        """Return `given` as a real path inside the folder. Raises ToolError for one outside, also by a link, or protected."""
         root = self.folder.resolve()
         try:
             target = (root / given).resolve()
-            inside = target.relative_to(root)
+            target.relative_to(root)
+            str(target).encode()
         except (ValueError, OSError, RuntimeError):
             raise ToolError(f"{given!r} is outside the folder. Use a path inside it, such as '.'") from None
-        for part in inside.parts:
-            if is_protected(part):
-                raise ToolError(f"{given!r} is protected and cannot be read.")
+        if not self.allows(target):
+            raise ToolError(f"{given!r} is protected: it cannot be read or changed.")
         return target
+
+    def allows(self, path: Path) -> bool:
+        """Return whether `path`, a real path inside the folder, is neither protected nor in a closed folder."""
+        root = self.folder.resolve()
+        if any(is_protected(part) for part in path.relative_to(root).parts):
+            return False
+        closed = (one.resolve() for one in self.closed)
+        return not any(path.is_relative_to(one) and not root.is_relative_to(one) for one in closed)
 
     def name(self, path: Path) -> str:
         """Return `path` as the model should see it: relative to the folder, with forward slashes."""
         return path.relative_to(self.folder.resolve()).as_posix()
+
+    def open(self, path: Path) -> BinaryIO:
+        """Open for reading what `path()` returned, following no link put there since and waiting for no pipe.
+
+        Raises ToolError for what is no regular file, OSError for what cannot be opened.
+        """
+        handle = _open_step_by_step(self.folder.resolve(), path)
+        if not stat.S_ISREG(os.fstat(handle).st_mode):
+            os.close(handle)
+            raise ToolError(f"{self.name(path)!r} is no regular file.")
+        return os.fdopen(handle, "rb")
+
+
+def _open_step_by_step(root: Path, path: Path) -> int:
+    """Open `path` below `root`, each folder on the way by its handle, so that no part can be swapped for a link meanwhile."""
+    last = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
+    parts = path.relative_to(root).parts
+    if os.open not in os.supports_dir_fd or not parts:
+        return os.open(path, last)
+    folder = os.open(root, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        for part in parts[:-1]:
+            inner = os.open(part, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=folder)
+            os.close(folder)
+            folder = inner
+        return os.open(parts[-1], last, dir_fd=folder)
+    finally:
+        os.close(folder)
 
 
 def is_protected(part: str) -> bool:

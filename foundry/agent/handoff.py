@@ -1,0 +1,71 @@
+"""What `foundry run` hands to the agent's process beside its arguments: keys and settings, by a pipe only it can read."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping, MutableMapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from foundry.errors import FoundryError
+from foundry.settings import SETTINGS, Settings, load_settings
+
+VARIABLE = "FOUNDRY_HANDOFF"
+_LARGEST = 60_000  # a pipe nobody reads yet holds 64 KiB
+
+
+@dataclass(frozen=True, slots=True)
+class Handoff:
+    """`keys` from the shell or the home, the embedded model's address, the CLI's python, the model chosen and why, settings."""
+
+    keys: dict[str, str] = field(default_factory=dict)
+    local: dict[str, Any] | None = None
+    python: str = ""
+    model: str = ""
+    why: str = ""
+    settings: dict[str, list[Any]] = field(default_factory=dict)
+
+    def send(self) -> int:
+        """Return the inheritable read end of a pipe that holds all this. Raises FoundryError when it is too much for one."""
+        raw = json.dumps(asdict(self)).encode()
+        if len(raw) > _LARGEST:
+            raise FoundryError(
+                f"the agent's variables are too long together ({len(raw)} bytes)", "Keep long values in a file and name the file."
+            )
+        reader, writer = os.pipe()
+        os.write(writer, raw)
+        os.close(writer)
+        os.set_inheritable(reader, True)
+        return reader
+
+
+def receive(environment: MutableMapping[str, str]) -> Handoff | None:
+    """Return what was handed over and forget the way to it; None when this process was started by hand."""
+    handle = environment.pop(VARIABLE, "")
+    if not handle.isdigit():
+        return None
+    try:
+        with os.fdopen(int(handle), "rb") as pipe:
+            data = json.loads(pipe.read())
+        return Handoff(**data)
+    except (OSError, ValueError, TypeError):
+        return None
+
+
+def packed(settings: Settings) -> dict[str, list[Any]]:
+    """Return the settings that differ from the defaults, with where each is from, as they are handed over."""
+    return {name: [one.value, one.source] for name, one in settings.values.items() if one.source != "default"}
+
+
+def unpacked(given: Mapping[str, list[Any]]) -> Settings:
+    """Return the settings that `packed` packed."""
+    settings = load_settings(None, {})
+    for name, (value, source) in given.items():
+        settings = settings.over(source, {name: value})
+    return settings
+
+
+def with_env_file(settings: Settings, values: Mapping[str, str]) -> Settings:
+    """Return the settings with what the agent's .env says of them, which counts as its environment: a flag still goes first."""
+    return settings.over("environment", {one.name: values[one.variable] for one in SETTINGS if values.get(one.variable)})

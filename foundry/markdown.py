@@ -1,0 +1,142 @@
+"""The part of the console that draws Markdown as it arrives: finished blocks once and for good, the open one live below them."""
+
+from __future__ import annotations
+
+import io
+import re
+import shutil
+from typing import Any
+
+from foundry.console import Console, visible, width_of
+
+_FENCE = re.compile(r" {0,3}(`{3,}|~{3,})(.*)")
+_LIVE_ROWS = 12
+
+
+class MarkdownStream:
+    """Feed it an answer in pieces; `end` draws what is left. Everything is escaped before it is drawn."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._open = ""
+        self._rows: list[str] = []
+        self._any = False
+
+    def feed(self, text: str) -> None:
+        """Take the next piece and draw what changed."""
+        finished, self._open = split_blocks(self._open + text)
+        codes = ""
+        if finished.strip():
+            codes += self._erased(0) + self._block(finished)
+        self._console.drawn(codes + self._live())
+
+    def end(self) -> None:
+        """Draw the open block for good; the stream can be fed again."""
+        rest, self._open = self._open, ""
+        if rest.strip() or self._rows:
+            self._console.drawn(self._erased(0) + (self._block(rest) if rest.strip() else ""))
+        self._any = False
+
+    def _block(self, text: str) -> str:
+        gap = "\n" if self._any else ""
+        self._any = True
+        return gap + rendered(text, self._console)
+
+    def _live(self) -> str:
+        """Return the codes that bring the open block's last rows from what is shown to what they are now."""
+        rows = (
+            wrapped(visible(self._open.strip("\n")), self._console.columns() - 1)[-self._most() :] if self._open.strip() else []
+        )
+        if rows and self._any:
+            rows = ["", *rows]
+        same = 0
+        while same < min(len(rows), len(self._rows)) and rows[same] == self._rows[same]:
+            same += 1
+        if same == len(rows) == len(self._rows):
+            return ""
+        codes = self._erased(same)
+        codes += "".join(row + "\n" for row in rows[same:])
+        self._rows = rows
+        return codes
+
+    def _erased(self, kept: int) -> str:
+        """Return the codes that take away the live rows from number `kept` on; a narrowed terminal has broken them up."""
+        columns = self._console.columns()
+        up = sum(max(-(-width_of(row) // columns), 1) for row in self._rows[kept:])
+        self._rows = self._rows[:kept]
+        return f"\x1b[{up}A\r\x1b[J" if up else ""
+
+    def _most(self) -> int:
+        return max(min(_LIVE_ROWS, shutil.get_terminal_size((100, 24)).lines - 3), 1)
+
+
+def split_blocks(text: str) -> tuple[str, str]:
+    """Return the blocks of `text` that are whole, and the rest: outside code, a block ends where one starts after a blank line."""
+    fence, blank, start, place = "", False, 0, 0
+    for line in text.splitlines(keepends=True):
+        bare = line.rstrip("\n")
+        found = _FENCE.match(bare)
+        if not fence and blank and bare and not bare[0].isspace():
+            start = place
+        if found and not fence:
+            fence = found.group(1)
+        elif found and found.group(1).startswith(fence) and not found.group(2).strip():
+            fence = ""
+        blank = not bare.strip()
+        place += len(line)
+    return text[:start], text[start:]
+
+
+def wrapped(text: str, width: int) -> list[str]:
+    """Return `text` as rows of at most `width` columns."""
+    rows = []
+    for line in text.expandtabs(4).split("\n"):
+        row, used = "", 0
+        for one in line:
+            columns = width_of(one)
+            if used + columns > max(width, 2):
+                rows.append(row)
+                row, used = "", 0
+            row += one
+            used += columns
+        rows.append(row)
+    return rows
+
+
+def rendered(text: str, console: Console) -> str:
+    """Return a Markdown block drawn for the terminal, with a newline at its end."""
+    from rich.console import Console as Drawer
+
+    target = io.StringIO()
+    colours = console.colours(console.out)
+    drawer = Drawer(
+        file=target,
+        width=max(console.columns(), 10),
+        force_terminal=colours,
+        no_color=not colours,
+        color_system="standard" if colours else None,
+        legacy_windows=False,
+        markup=False,
+        emoji=False,
+        highlight=False,
+    )
+    drawer.print(_markdown(visible(text)))
+    lines = [line.rstrip() for line in target.getvalue().split("\n")]
+    return "\n".join(lines).strip("\n") + "\n"
+
+
+def _markdown(text: str) -> Any:
+    from rich.markdown import Heading, Markdown
+
+    class LeftHeading(Heading):
+        """A heading where the text is, without a box."""
+
+        def __rich_console__(self, *_: Any) -> Any:
+            self.text.justify = "left"
+            self.text.stylize("bold underline" if self.tag == "h1" else "bold")
+            yield self.text
+
+    class Plain(Markdown):
+        elements = {**Markdown.elements, "heading_open": LeftHeading}
+
+    return Plain(text, code_theme="ansi_dark", hyperlinks=False)

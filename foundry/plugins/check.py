@@ -1,0 +1,240 @@
+"""Whether an own plugin can be imported, found out in a child process that it may loop in, crash or end as it likes."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import re
+import signal
+import sys
+import tempfile
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from types import FrameType
+from typing import Any, NoReturn
+
+from foundry.agent.folder import AgentFolder
+from foundry.errors import FoundryError
+from foundry.files import read_json, write_json
+from foundry.plugins.cards import PluginProblem
+from foundry.processes import Finished, clean_environment, run
+from foundry.settings import cache_folder
+
+SECONDS = 10.0
+_NOISE_LIMIT = 1024 * 1024
+_VERSION = 1
+_HASHED_WHOLE = 4 * 1024 * 1024
+_MARK = "foundry-verdict "
+_FRAME = re.compile(r'File "([^"\n]+)", line (\d+)')
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What became of a plugin's import: its tools, or what is wrong and where (`file` relative to plugins/)."""
+
+    ok: bool
+    file: str = ""
+    line: int = 0
+    message: str = ""
+    tools: tuple[str, ...] = ()
+
+    def problem(self) -> PluginProblem:
+        """Return the failed verdict as a problem."""
+        return PluginProblem(self.message, self.file, self.line)
+
+
+def check_plugin(python: Path, folder: AgentFolder, name: str, *, seconds: float = SECONDS) -> Verdict:
+    """Return whether plugins/NAME imports and its tools have schemas, told by a child of `python`; raises nothing of its own.
+
+    The child has no secrets, no input and an empty current folder; what it prints is dropped. A good verdict, and that of
+    an endless loop, is remembered for as long as the plugin, the lock and the interpreter stay the same.
+    """
+    plugins = folder.plugins.resolve()
+    memory = cache_folder() / "verdicts" / f"{_fingerprint(python, folder, name)}.json"
+    if (known := _remembered(memory)) is not None:
+        return known
+    reader, writer = os.pipe()
+    try:
+        os.set_blocking(reader, False)
+        with tempfile.TemporaryDirectory(prefix="foundry-check-") as scratch:
+            argv = [str(python), "-P", "-m", "foundry.plugins.check", str(plugins), name, str(writer), str(seconds)]
+            ended = run(
+                argv,
+                cwd=Path(scratch),
+                env=clean_environment({"PYTHONDONTWRITEBYTECODE": "1"}),
+                timeout=seconds + 5,
+                limit=_NOISE_LIMIT,
+                pass_fds=[writer],
+            )
+        told = _read(reader)
+    except OSError as error:
+        return Verdict(False, name, 0, f"could not be checked: {error.strerror or error}")
+    finally:
+        os.close(reader)
+        os.close(writer)
+    verdict = _judged(told, ended, plugins, name, seconds)
+    if verdict.ok or _is_slow(verdict):
+        _remember(memory, verdict)
+    return verdict
+
+
+def _read(reader: int) -> str:
+    """Return what the child wrote into the pipe, without waiting for whoever may still hold its other end."""
+    gathered = bytearray()
+    with contextlib.suppress(BlockingIOError):
+        while chunk := os.read(reader, 65536):
+            gathered += chunk
+    return gathered.decode("utf-8", "replace")
+
+
+def _judged(told: str, ended: Finished, plugins: Path, name: str, seconds: float) -> Verdict:
+    """Turn the child's last words, which may be a verdict or a dump of where it was, into a verdict."""
+    marked = [line for line in told.splitlines() if line.startswith(_MARK)]
+    if marked and ended.code == 0 and not ended.timed_out:
+        verdict = _verdict(json.loads(marked[-1].removeprefix(_MARK)))
+        if verdict.ok and max(len(ended.out), len(ended.err)) >= _NOISE_LIMIT:
+            return Verdict(False, f"{name}/__init__.py", 0, "prints more than 1 MiB when it is imported")
+        return verdict
+    file, line = _dumped_place(told, plugins, name)
+    if "Timeout (" in told or ended.timed_out:
+        return Verdict(False, file, line, f"{_SLOW} {seconds:g} s")
+    if marked or "os._exit" in told:
+        return Verdict(False, file, line, f"ends the process with code {ended.code} when it is imported")
+    if ended.code < 0:
+        return Verdict(False, file, line, f"kills the process when it is imported ({_signal_name(-ended.code)})")
+    last = next((one for one in reversed(ended.err.splitlines()) if one.strip()), "")
+    return Verdict(False, file, line, f"ends the process with code {ended.code} when it is imported: {last[:200]}".rstrip(": "))
+
+
+_SLOW = "its import does not end within"
+
+
+def _is_slow(verdict: Verdict) -> bool:
+    return verdict.message.startswith(_SLOW)
+
+
+def _dumped_place(told: str, plugins: Path, name: str) -> tuple[str, int]:
+    """Return the innermost place in the plugins folder that a dump names; innermost stands first."""
+    for file, line in _FRAME.findall(told):
+        with contextlib.suppress(ValueError):
+            return Path(file).relative_to(plugins).as_posix(), int(line)
+    return f"{name}/__init__.py", 0
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
+
+
+# the memory -------------------------------------------------------------------------------------------------------------
+
+
+def _fingerprint(python: Path, folder: AgentFolder, name: str) -> str:
+    """Return a hash of all that a verdict depends on."""
+    digest = hashlib.sha256(f"{_VERSION}\0{sys.version}\0{python}\0{name}\0".encode())
+    root = folder.plugins / name
+    files = [folder.lock, *sorted(path for path in root.rglob("*") if "__pycache__" not in path.parts)]
+    for path in files:
+        if not path.is_file():
+            continue
+        about = path.stat()
+        digest.update(f"{path.relative_to(folder.path).as_posix()}\0{about.st_size}\0".encode("utf-8", "surrogateescape"))
+        whole = about.st_size <= _HASHED_WHOLE
+        digest.update(path.read_bytes() if whole else str(about.st_mtime_ns).encode())
+    return digest.hexdigest()
+
+
+def _remembered(path: Path) -> Verdict | None:
+    try:
+        return _verdict(read_json(path))
+    except (FoundryError, TypeError, KeyError):
+        return None
+
+
+def _remember(path: Path, verdict: Verdict) -> None:
+    with contextlib.suppress(OSError):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_json(path, asdict(verdict))
+
+
+def _verdict(data: dict[str, Any]) -> Verdict:
+    return Verdict(bool(data["ok"]), str(data["file"]), int(data["line"]), str(data["message"]), tuple(data["tools"]))
+
+
+# the child --------------------------------------------------------------------------------------------------------------
+
+
+def _judge(plugins: Path, name: str) -> Verdict:
+    """Import the plugin here and look at its classes; no object of them is made."""
+    from foundry.plugins.modules import classes_of, import_plugin, problem_of
+    from foundry.plugins.strict import check_class
+
+    try:
+        module = import_plugin(plugins, name)
+        classes = classes_of(module)
+        if not classes:
+            raise PluginProblem("has no class with a method marked @kernel_function", f"{name}/__init__.py", 1)
+        tools: list[str] = []
+        for one in classes:
+            tools += _tools_of(one, name, plugins, check_class)
+        if twice := next((tool for tool in tools if tools.count(tool) > 1), ""):
+            raise PluginProblem(f"two methods are the tool {twice}", f"{name}/__init__.py")
+    except BaseException as error:
+        problem = problem_of(error, plugins)
+        message = f"{problem.message}. {problem.hint}" if problem.hint else problem.message
+        return Verdict(False, problem.file or f"{name}/__init__.py", problem.line, message[:2000])
+    return Verdict(True, tools=tuple(tools))
+
+
+def _tools_of(one: type, name: str, plugins: Path, check_class: Any) -> list[str]:
+    try:
+        found: list[str] = check_class(one, name)
+        return found
+    except PluginProblem as problem:
+        source = getattr(sys.modules.get(one.__module__), "__file__", "") or ""
+        if not problem.file and Path(source).is_relative_to(plugins):
+            problem.file = Path(source).relative_to(plugins).as_posix()
+        raise
+
+
+def _tell_exits(writer: int) -> None:
+    """Make os._exit say where it was called before it ends the process."""
+    end = os._exit
+
+    def told(code: int = 0) -> NoReturn:
+        frame: FrameType | None = sys._getframe(1)
+        lines = ["os._exit"]
+        while frame:
+            lines.append(f'File "{frame.f_code.co_filename}", line {frame.f_lineno}')
+            frame = frame.f_back
+        os.write(writer, ("\n".join(lines) + "\n").encode("utf-8", "replace")[:30000])
+        end(code)
+
+    os._exit = told  # type: ignore[assignment]
+
+
+def main(argv: list[str]) -> int:
+    """Check one plugin in this process and write the verdict into the pipe; argv is plugins folder, name, fd, seconds."""
+    import faulthandler
+
+    plugins, name, writer, seconds = Path(argv[0]), argv[1], int(argv[2]), float(argv[3])
+    os.set_inheritable(writer, False)
+    faulthandler.enable(writer)
+    faulthandler.dump_traceback_later(seconds, exit=True, file=writer)
+    _tell_exits(writer)
+    sys.argv = [""]
+    verdict = _judge(plugins, name)
+    faulthandler.cancel_dump_traceback_later()
+    os.write(writer, f"\n{_MARK}{json.dumps(asdict(verdict))}\n".encode()[:60000])
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, ValueError):
+            stream.flush()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,142 @@
+"""Make an agent: its folder, secrets file, plugins and environment, all of it or nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from foundry.agent import blueprint as plans
+from foundry.agent import building, record, secrets, venv
+from foundry.agent.definition import VARIABLE_NAME, AgentDefinition, check_agent_name, dump_definition
+from foundry.agent.folder import AgentFolder, Home
+from foundry.console import Block, Facts, Progress, Silent
+from foundry.errors import UsageError
+from foundry.files import nearest, write_json, write_text
+from foundry.settings import Settings
+
+AskSecret = Callable[[str, str], str]
+
+
+@dataclass(frozen=True, slots=True)
+class Created:
+    """The agent that was made; `missing` are the variables it needs that have no value yet."""
+
+    name: str
+    path: Path
+    blueprint: str
+    python: str
+    tools: tuple[str, ...]
+    missing: tuple[str, ...]
+
+    def shown(self) -> Sequence[Block]:
+        facts = [("agent", self.name), ("folder", str(self.path)), ("tools", ", ".join(self.tools) or "none")]
+        needed = [f"Still needed: foundry env {self.name} set {key}" for key in self.missing]
+        return [Facts(facts), *needed, f"Talk to it: foundry run {self.name}"]
+
+
+def create_agent(
+    home: Home,
+    name: str,
+    *,
+    settings: Settings,
+    description: str = "",
+    dependencies: Sequence[str] = (),
+    tools: Sequence[str] | None = None,
+    blueprint: str = plans.PLAIN,
+    model: str = "",
+    instructions: str = "",
+    python: str = "",
+    env: Mapping[str, str] | Sequence[str] = (),
+    env_values: Mapping[str, str] | None = None,
+    progress: Progress | None = None,
+    ask_secret: AskSecret | None = None,
+) -> Created:
+    """Make the agent `name`, or, on any error, nothing.
+
+    `tools` None takes the blueprint's; `env` names what it needs and why, `env_values` are values for its .env, `ask_secret`
+    (name, why) asks a person for one. Raises UsageError for what cannot be meant, NotFoundError for an unknown blueprint,
+    and FoundryError for a name that is taken, an environment that cannot be made, a full disk.
+    """
+    progress = progress or Silent()
+    plan = plans.blueprint(blueprint)
+    check_agent_name(name)
+    given = {
+        "description": description.strip(),
+        "model": model.strip(),
+        "instructions": instructions,
+        "dependencies": venv.check_dependencies(dependencies),
+        "tools": tools,
+        "env": _needed(env, env_values or {}),
+    }
+    definition = plans.define(plan, name, given)
+    python = venv.check_python(python or settings["python"])
+    check_tools(definition)
+    home.prepare()
+    building.refuse_taken(home, name)
+    values = _values(definition, env_values or {}, ask_secret)
+
+    with building.building(home, name) as made:
+        progress.step(f"Writing the folder of {name}")
+        _write(made.folder, plan.name, definition, values)
+        uv = venv.uv_for(made.folder, offline=settings["offline"], progress=progress, held=(made.handle,))
+        needs = venv.Needs(python, definition.dependencies, extras_of(definition))
+        environment = venv.make(made.folder.venv, needs, uv)
+        write_text(made.folder.lock, environment.lock)
+        progress.step(f"Putting {name} in place")
+        record.save_record(made.folder, venv.new_record(plan.name, needs, environment))
+        folder = building.put_in_place(home, made, name)
+    missing = tuple(key for key in definition.env if not values.get(key))
+    return Created(name, folder.path, plan.name, python, definition.tools, missing)
+
+
+def check_tools(definition: AgentDefinition) -> None:
+    """Raise UsageError for a tool that is neither built in nor in one of the agent's own plugins, suggesting the nearest."""
+    if not definition.tools:
+        return
+    from foundry.plugins.loader import BUILT_INS
+
+    known = [*BUILT_INS, *definition.plugins]
+    for tool in definition.tools:
+        plugin = tool.partition(".")[0]
+        if plugin not in known:
+            close = nearest(plugin, known)
+            hint = f'Did you mean "{close}"?' if close else "See: foundry tools"
+            raise UsageError(f"no tool is called {tool!r}", hint, code="unknown_tool")
+
+
+def extras_of(definition: AgentDefinition) -> tuple[str, ...]:
+    """Return the extras of Foundry that the agent's built-in tools need, sorted."""
+    if not definition.tools:
+        return ()
+    from foundry.plugins.loader import BUILT_INS
+
+    named = {tool.partition(".")[0] for tool in definition.tools}
+    return tuple(sorted({BUILT_INS[name].extra for name in named & set(BUILT_INS)} - {""}))
+
+
+def _needed(env: Mapping[str, str] | Sequence[str], values: Mapping[str, str]) -> dict[str, str]:
+    named = dict(env) if isinstance(env, Mapping) else dict.fromkeys(env, "")
+    for name in (*named, *values):
+        if not VARIABLE_NAME.fullmatch(name):
+            raise UsageError(f"{name!r} is no environment variable's name", "Letters, digits and _, not starting with a digit.")
+    return {**dict.fromkeys(values, ""), **named}
+
+
+def _values(definition: AgentDefinition, given: Mapping[str, str], ask: AskSecret | None) -> dict[str, str]:
+    """Return the values for .env: those given, and for the rest what a person answers."""
+    found = dict(given)
+    for name, why in definition.env.items():
+        if ask and name not in found and (answer := ask(name, why)):
+            found[name] = answer
+    return found
+
+
+def _write(folder: AgentFolder, blueprint: str, definition: AgentDefinition, values: Mapping[str, str]) -> None:
+    for path in (folder.plugins, folder.workspace):
+        path.mkdir()
+    building.write_files(folder, plans.render(blueprint, definition))
+    write_json(folder.config, dump_definition(definition))
+    write_text(folder.env_file, secrets.template(definition.env), 0o600)
+    for name, value in values.items():
+        secrets.set_value(folder.env_file, name, value)

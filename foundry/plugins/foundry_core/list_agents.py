@@ -1,0 +1,86 @@
+"""The agents of a home at a glance; nothing of theirs is executed, and a broken one is a row like any other."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from foundry.agent import lock
+from foundry.agent.folder import AgentFolder, Home
+from foundry.agent.health import State, look_at
+from foundry.agent.wheel import runtime_hash
+from foundry.console import Block, Table
+
+STATE_STYLES = {"ready": "green", "needs sync": "yellow", "broken": "red"}
+_SAID_IN_FULL = 10
+
+
+@dataclass(frozen=True, slots=True)
+class AgentRow:
+    """One agent: `why` and `mend` are empty where it is ready, `model` where it takes the one that is there."""
+
+    name: str
+    description: str
+    model: str
+    state: State
+    why: str
+    mend: str
+    tools: tuple[str, ...]
+    last_run: str
+
+
+@dataclass(frozen=True, slots=True)
+class AgentList:
+    """All agents of a home, sorted by name."""
+
+    home: str
+    agents: tuple[AgentRow, ...]
+
+    def shown(self) -> Sequence[Block]:
+        rows = [
+            (one.name, one.state, one.model or "default", ", ".join(one.tools) or "-", local_time(one.last_run), one.description)
+            for one in self.agents
+        ]
+        columns = ("NAME", "STATE", "MODEL", "TOOLS", "LAST RUN", "DESCRIPTION")
+        empty = f"No agents in {self.home} yet. Make one: foundry create NAME"
+        return [Table(columns, rows, empty, STATE_STYLES), *self._troubles()]
+
+    def _troubles(self) -> Iterator[str]:
+        unready = [one for one in self.agents if one.state != "ready"]
+        if unready:
+            yield ""
+        for one in unready[:_SAID_IN_FULL]:
+            yield f"{one.name}: {one.why}" + (f". Mend: {one.mend}" if one.mend else "")
+        if len(unready) > _SAID_IN_FULL:
+            yield f"and {len(unready) - _SAID_IN_FULL} more that are not ready; see: foundry doctor"
+
+
+def list_agents(home: Home) -> AgentList:
+    """Return every agent of the home with its state, tools and last run."""
+    names = home.names()
+    runtime = runtime_hash() if names else ""
+    return AgentList(str(home.path), tuple(_row(AgentFolder(home.agents / name), runtime) for name in names))
+
+
+def _row(folder: AgentFolder, runtime: str) -> AgentRow:
+    health = look_at(folder, runtime)
+    known = health.definition
+    return AgentRow(
+        name=folder.name,
+        description=known.description if known else "",
+        model=known.model if known else "",
+        state=health.state,
+        why=health.why,
+        mend=health.mend,
+        tools=(*known.tools, *known.plugins) if known else (),
+        last_run=lock.last_run(folder),
+    )
+
+
+def local_time(at: str) -> str:
+    """Return an ISO time as the person's clock shows it, to the minute; "never" for none."""
+    try:
+        return datetime.fromisoformat(at).astimezone().strftime("%Y-%m-%d %H:%M") if at else "never"
+    except (ValueError, OverflowError):
+        return at

@@ -1,0 +1,105 @@
+"""Rebuild or repair an agent's environment from its lock; and, before a run, bring it to the Foundry that runs it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+from foundry.agent import building, intent, venv
+from foundry.agent.definition import load_definition
+from foundry.agent.folder import AgentFolder, Home
+from foundry.agent.lock import hold_alone
+from foundry.agent.record import AgentRecord, load_record
+from foundry.agent.wheel import runtime_hash
+from foundry.console import Block, Progress, Silent
+from foundry.errors import NotReadyError
+from foundry.files import BadFileError, write_json, write_text
+from foundry.plugins.foundry_core.create_agent import extras_of
+from foundry.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Synced:
+    """The agent whose environment is new, its Python, and whether its lock had to be resolved anew and why."""
+
+    name: str
+    python: str
+    runtime_version: str
+    resolved: str
+
+    def shown(self) -> Sequence[Block]:
+        told = [f"Its requirements.lock was made anew: {self.resolved}."] if self.resolved else []
+        return [f"The environment of {self.name} is ready (Python {self.python}, Agent Foundry {self.runtime_version}).", *told]
+
+
+def sync_agent(home: Home, name: str, *, settings: Settings, progress: Progress | None = None) -> Synced:
+    """Build the agent's environment anew from requirements.lock and put it in place of the old one, all of it or nothing.
+
+    Raises NotFoundError, BusyError naming who runs the agent, BadFileError for a config or lock that cannot be read,
+    NotReadyError for an agent of a newer Foundry, and FoundryError for an environment that cannot be made.
+    """
+    building.sweep(home)
+    return _sync(home.agent(name), settings, progress or Silent())
+
+
+def ensure_current(folder: AgentFolder, settings: Settings, progress: Progress) -> None:
+    """Before a run: bring an agent that another Foundry made to this one, saying so in one line.
+
+    Raises NotReadyError for a broken environment, naming what mends it, and for an agent of a newer Foundry.
+    """
+    intent.recover(folder)
+    mend = f"foundry sync {folder.name}"
+    try:
+        found = load_record(folder)
+    except BadFileError as error:
+        raise NotReadyError(error.message, mend, code="broken_venv") from None
+    if problems := venv.check(folder):
+        raise NotReadyError(f"the agent {folder.name!r} cannot start: {'; '.join(problems)}", mend, code="broken_venv")
+    if load_definition(folder.config).dependencies != found.dependencies:
+        raise NotReadyError(f"the dependencies of {folder.name!r} were changed", mend, code="needs_sync")
+    if found.runtime_hash != runtime_hash():
+        progress.note(f"{folder.name} was made by another Agent Foundry ({found.runtime_version}): bringing it to this one")
+        _sync(folder, settings, progress)
+
+
+def _sync(folder: AgentFolder, settings: Settings, progress: Progress) -> Synced:
+    with hold_alone(folder, "sync") as handle:
+        definition = load_definition(folder.config)
+        made = _record(folder)
+        progress.step(f"Staging the new environment of {folder.name}")
+        staged = intent.begin(folder).new
+        try:
+            needs = venv.Needs(venv.check_python(made.python if made else ""), definition.dependencies, extras_of(definition))
+            why = venv.stale(folder, made, needs)
+            lock = venv.read_lock(folder) if folder.lock.exists() else ""
+            uv = venv.uv_for(folder, offline=settings["offline"], progress=progress, held=(handle,))
+            if why:
+                progress.note(f"requirements.lock of {folder.name} is made anew: {why}")
+            plan = venv.make(staged / folder.venv.name, needs, uv, lock="" if why else lock, kept=lock)
+            record = venv.new_record(made.blueprint if made else "", needs, plan)
+            _put(folder, staged, plan, replace(record, created=made.created) if made else record, progress)
+        except OSError as error:
+            raise venv.full_disk(error, f"the environment of {folder.name} could not be made") from error
+        finally:
+            intent.roll(folder)
+    return Synced(folder.name, plan.python, plan.wheel.version, why)
+
+
+def _put(folder: AgentFolder, staged: Path, plan: venv.Plan, made: AgentRecord, progress: Progress) -> None:
+    write_text(staged / folder.lock.name, plan.lock)
+    write_json(staged / folder.made.name, asdict(made))
+    for path in (folder.plugins, folder.workspace):
+        path.mkdir(exist_ok=True)
+    progress.step("Writing what is to be done")
+    intent.announce(folder, "sync", put=[folder.venv.name, folder.lock.name, folder.made.name])
+    progress.step(f"Putting the new environment of {folder.name} in place")
+    intent.roll(folder)
+
+
+def _record(folder: AgentFolder) -> AgentRecord | None:
+    """Return the agent's record; None where it is lost or says nothing, which a sync mends. Raises NotReadyError for a newer."""
+    try:
+        return load_record(folder)
+    except BadFileError:
+        return None

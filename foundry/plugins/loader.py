@@ -1,0 +1,196 @@
+"""Which tools an agent has: the table of built-ins, its own plugins, listed from source alone or loaded ready to call."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+from foundry.agent.definition import AgentDefinition
+from foundry.agent.folder import AgentFolder
+from foundry.files import nearest
+from foundry.plugins.api import ToolContext
+from foundry.plugins.cards import PluginProblem, ToolCard, read_built_in, read_manifest, read_own
+
+if TYPE_CHECKING:
+    from foundry.plugins.strict import BoundTool
+
+Named = TypeVar("Named", "ToolCard", "BoundTool")
+
+
+@dataclass(frozen=True, slots=True)
+class BuiltIn:
+    """One plugin that comes with Foundry: where it stands, and the extra of the distribution that it needs, if any."""
+
+    module: str
+    cls: str
+    summary: str
+    extra: str = ""
+
+
+BUILT_INS: Mapping[str, BuiltIn] = {
+    "read_write_code": BuiltIn(
+        "foundry.plugins.standard_lib.read_write_code", "ReadWriteCode", "Read files and list folders of the working folder."
+    ),
+    "grep_codebase": BuiltIn(
+        "foundry.plugins.standard_lib.grep_codebase", "GrepCodebase", "Search the working folder's files by regular expression."
+    ),
+    "clock": BuiltIn("foundry.plugins.standard_lib.clock", "Clock", "Date and time here or in another time zone."),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """What an agent's tools look like from outside: cards in the model's order, problems, plugin folders nobody named."""
+
+    cards: tuple[ToolCard, ...]
+    problems: tuple[str, ...] = ()
+    not_loaded: tuple[str, ...] = ()
+
+
+@dataclass(slots=True)
+class _Choice:
+    """What `tools` and `plugins` of a config ask for; an empty set of ids is all that the plugin has."""
+
+    built_in: dict[str, set[str]] = field(default_factory=dict)
+    own: dict[str, set[str]] = field(default_factory=dict)
+    problems: list[str] = field(default_factory=list)
+
+
+def built_in_cards() -> list[ToolCard]:
+    """Return the cards of every built-in tool, read from source."""
+    return [card for name in BUILT_INS for card in _built_in(name)]
+
+
+def list_tools(folder: AgentFolder, definition: AgentDefinition) -> Listing:
+    """Return what the agent's config offers and what stands in its way; nothing of a plugin is run."""
+    choice = _chosen(definition)
+    cards = [card for name, ids in choice.built_in.items() for card in _only(_built_in(name), ids, choice.problems)]
+    for name, ids in choice.own.items():
+        try:
+            cards += _only(read_own(_own_folder(folder, name)), ids, choice.problems)
+        except PluginProblem as problem:
+            choice.problems.append(_left_out(name, problem))
+            cards.append(ToolCard(name, "", (), (), name, "own", problem.told()))
+    return Listing(tuple(cards), tuple(choice.problems), tuple(_unnamed(folder, definition)))
+
+
+def load_tools(folder: AgentFolder, definition: AgentDefinition, context: ToolContext) -> tuple[list[BoundTool], list[str]]:
+    """Return the agent's tools ready to call, in the order of its config, and a notice for each thing left out.
+
+    An own plugin is imported here only after a child process has imported it without harm.
+    """
+    choice = _chosen(definition)
+    tools: list[BoundTool] = []
+    for name, ids in choice.built_in.items():
+        try:
+            tools += _only(_load_built_in(name, context), ids, choice.problems)
+        except (PluginProblem, ImportError) as error:
+            choice.problems.append(f'The tools of "{name}" are left out: {error}. Mend with: foundry sync {folder.name}')
+    for name, ids in choice.own.items():
+        try:
+            tools += _only(_load_own(folder, name, context), ids, choice.problems)
+        except PluginProblem as problem:
+            choice.problems.append(_left_out(name, problem))
+    return tools, choice.problems
+
+
+def _chosen(definition: AgentDefinition) -> _Choice:
+    choice = _Choice()
+    whole: set[str] = set()
+    for entry in definition.tools:
+        name, _, function = entry.partition(".")
+        if name in BUILT_INS:
+            chosen = choice.built_in.setdefault(name, set())
+        elif name in definition.plugins:
+            chosen = choice.own.setdefault(name, set())
+        else:
+            choice.problems.append(_unknown(entry, definition))
+            continue
+        if function:
+            chosen.add(entry)
+        else:
+            whole.add(name)
+    for name in whole:
+        (choice.built_in if name in BUILT_INS else choice.own)[name].clear()
+    choice.own = {name: choice.own.get(name, set()) for name in definition.plugins}
+    return choice
+
+
+def _unknown(entry: str, definition: AgentDefinition) -> str:
+    known = [*BUILT_INS, *definition.plugins]
+    if "." in entry:
+        known = [card.id for card in built_in_cards()]
+    close = nearest(entry, known)
+    meant = f'did you mean "{close}"?' if close else f'there are {", ".join(BUILT_INS)}; an own plugin also stands in "plugins".'
+    return f'"tools" names "{entry}", which is not there: {meant}'
+
+
+def _only(tools: Sequence[Named], ids: set[str], problems: list[str]) -> list[Named]:
+    """Return the tools whose ids were asked for, all if none were; ids that no tool has become problems."""
+    known = [_id(one) for one in tools]
+    for missing in sorted(ids.difference(known)):
+        close = nearest(missing, known)
+        problems.append(f'"tools" names "{missing}", which is not there: ' + (f'did you mean "{close}"?' if close else ""))
+    return [one for one in tools if not ids or _id(one) in ids]
+
+
+def _id(tool: ToolCard | BoundTool) -> str:
+    return tool.id if isinstance(tool, ToolCard) else tool.spec.id
+
+
+def _built_in(name: str) -> list[ToolCard]:
+    module = BUILT_INS[name].module.removeprefix("foundry.plugins.")
+    return read_built_in(Path(__file__).parent.joinpath(*module.split(".")).with_suffix(".py"), name)
+
+
+def _load_built_in(name: str, context: ToolContext) -> list[BoundTool]:
+    from foundry.plugins.strict import bind, constructor_takes_context
+
+    cls = getattr(importlib.import_module(BUILT_INS[name].module), BUILT_INS[name].cls)
+    return bind(cls(context) if constructor_takes_context(cls) else cls(), name, "built-in", context)
+
+
+def _own_folder(folder: AgentFolder, name: str) -> Path:
+    if name in BUILT_INS:
+        raise PluginProblem(f'"{name}" is the name of a built-in; rename the plugin', name)
+    return folder.plugins / name
+
+
+def _load_own(folder: AgentFolder, name: str, context: ToolContext) -> list[BoundTool]:
+    """Return the tools of plugins/NAME: read, then tried in a child, then imported here. Raises PluginProblem."""
+    from foundry.plugins.check import check_plugin
+    from foundry.plugins.modules import classes_of, import_plugin, problem_of, quietly
+    from foundry.plugins.strict import bind, constructor_takes_context
+
+    read_own(_own_folder(folder, name))
+    verdict = check_plugin(Path(sys.executable), folder, name)
+    if not verdict.ok:
+        raise verdict.problem()
+    plugins = folder.plugins.resolve()
+    effects = frozenset(read_manifest(folder.plugins / name).effects)
+    tools: list[BoundTool] = []
+    try:
+        for cls in classes_of(import_plugin(plugins, name)):
+            with quietly():
+                subject = cls(context) if constructor_takes_context(cls) else cls()
+            tools += bind(subject, name, "own", context, effects)
+    except (Exception, SystemExit) as error:
+        raise problem_of(error, plugins) from None
+    return tools
+
+
+def _left_out(name: str, problem: PluginProblem) -> str:
+    return f'The plugin "{name}" is left out: {problem.told()}'
+
+
+def _unnamed(folder: AgentFolder, definition: AgentDefinition) -> Iterator[str]:
+    """Yield the plugin folders that the config does not name."""
+    if not folder.plugins.is_dir():
+        return
+    for path in sorted(folder.plugins.iterdir()):
+        if path.is_dir() and path.name not in definition.plugins and not path.name.startswith((".", "__")):
+            yield path.name

@@ -1,0 +1,61 @@
+"""What a tool returned, as the text a model reads: text as it is, all else as JSON, never longer than the limit."""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any
+
+from foundry.plugins.api import ToolError
+
+_NOTHING = "(nothing)"
+
+
+def as_text(value: Any, limit: int) -> str:
+    """Return `value` as text of at most `limit` characters. Raises ToolError for what has no text form."""
+    return cut(_encodable(_whole(value)), limit)
+
+
+def cut(text: str, limit: int) -> str:
+    """Return `text`, or its beginning and how much is missing."""
+    if len(text) <= limit:
+        return text
+    note = "\n… cut: {} of " + f"{len(text)} characters shown; ask for a smaller part"
+    shown = max(limit - len(note.format(len(text))), 0)
+    return text[:shown] + note.format(shown)
+
+
+def failure(error: BaseException) -> str:
+    """Return an exception as one line, "type: text"."""
+    try:
+        text = " ".join(str(error).split())
+    except Exception:
+        text = ""
+    name = type(error).__name__
+    return _encodable(cut(f"{name}: {text}" if text else name, 500))
+
+
+def _whole(value: Any) -> str:
+    if value is None or value == "":
+        return _NOTHING
+    if isinstance(value, str):
+        return str(value)
+    if isinstance(value, bytes | bytearray | memoryview):
+        return f"({len(value)} bytes of binary data, not shown)"
+    if inspect.isgenerator(value) or inspect.isasyncgen(value):
+        raise ToolError("The tool returned a generator; a tool returns text or data.")
+    if isinstance(value, set | frozenset):
+        value = sorted(value, key=repr)
+    from pydantic_core import PydanticSerializationError, to_json
+
+    try:
+        return to_json(value, inf_nan_mode="strings", bytes_mode="base64", fallback=_refused).decode()
+    except (PydanticSerializationError, ValueError, RecursionError) as error:
+        raise ToolError(f"The tool's result cannot be shown as JSON: {failure(error)}") from None
+
+
+def _refused(value: Any) -> Any:
+    raise ToolError(f"The tool returned a {type(value).__name__}, which is neither text nor data.")
+
+
+def _encodable(text: str) -> str:
+    return text.encode("utf-8", "replace").decode()

@@ -1,0 +1,175 @@
+"""Reading the working folder: a file's text with line numbers, a folder's files."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated
+
+from foundry.files import nearest
+from foundry.plugins.api import ToolContext, ToolError, effects, is_protected, kernel_function
+from foundry.plugins.standard_lib.text_files import LARGEST, decode, is_skipped, matches
+
+_LONGEST_LINE = 1000
+_MOST_LINES = 200
+_MOST_FILES = 20_000
+
+
+class ReadWriteCode:
+    """Reads files and lists folders of the working folder."""
+
+    def __init__(self, context: ToolContext) -> None:
+        self.context = context
+
+    @kernel_function(description="Read a text file, with line numbers.")
+    @effects("reads")
+    def read_file(self, path: str, start: Annotated[int, "First line"] = 1, end: Annotated[int, "Last line; 0: all"] = 0) -> str:
+        """Return lines `start` to `end` with their numbers, as many as fit. Raises ToolError saying what to do instead."""
+        target = self._existing(path)
+        text, encoding = self._text(target)
+        lines = text.splitlines()
+        first, last = max(start, 1), min(end, len(lines)) if end > 0 else len(lines)
+        if not lines:
+            return f"{self.context.name(target)} is empty."
+        if first > len(lines):
+            raise ToolError(f"{self.context.name(target)} has only {len(lines)} lines.")
+        if 0 < end < first:
+            raise ToolError(f"end ({end}) is before start ({first}).")
+        return self._numbered(self.context.name(target), lines, first, last, encoding)
+
+    @kernel_function(description="List the files of a folder and those below it.")
+    @effects("reads")
+    def list_files(self, path: str = ".", pattern: Annotated[str, "Such as *.py"] = "*") -> str:
+        """Return the files below `path` that match, sorted, with their sizes; large trees with folders folded up."""
+        target = self._existing(path)
+        if not target.is_dir():
+            raise ToolError(f"{self.context.name(target)} is a file. Use read_file.")
+        found = _Found(self.context, target, pattern)
+        if not found.files:
+            return f"No files match {pattern!r} in {self.context.name(target)}." + found.left_out()
+        return "\n".join(found.lines(_MOST_LINES)) + found.left_out()
+
+    def _existing(self, given: str) -> Path:
+        target = self.context.path(given or ".")
+        try:
+            if os.path.lexists(target):
+                return target
+            siblings = [one.name for one in os.scandir(target.parent) if not is_protected(one.name)]
+        except OSError:
+            siblings = []
+        close = nearest(target.name, [one.lower() for one in siblings])
+        real = next((one for one in siblings if one.lower() == close), "") if close else ""
+        hint = f"Did you mean {self.context.name(target.parent / real)}?" if real else "Use list_files to see what is there."
+        raise ToolError(f"There is no {given!r}. {hint}")
+
+    def _text(self, target: Path) -> tuple[str, str]:
+        name = self.context.name(target)
+        if target.is_dir():
+            raise ToolError(f"{name} is a folder. Use list_files.")
+        try:
+            with self.context.open(target) as file:
+                raw = file.read(LARGEST + 1)
+        except OSError as error:
+            raise ToolError(f"{name} cannot be read: {error.strerror}.") from None
+        if len(raw) > LARGEST:
+            raise ToolError(f"{name} is larger than {LARGEST // 1024 // 1024} MiB; search is for such files.")
+        text, encoding = decode(raw)
+        if not encoding:
+            raise ToolError(f"{name} is no text: {text}, {_size(len(raw))}.")
+        return text, encoding
+
+    def _numbered(self, name: str, lines: list[str], first: int, last: int, encoding: str) -> str:
+        """Return the header and as many numbered lines as fit, then how to read on."""
+        room = self.context.limit - 200
+        taken: list[str] = []
+        for number in range(first, last + 1):
+            line = lines[number - 1]
+            if len(line) > _LONGEST_LINE:
+                line = f"{line[:_LONGEST_LINE]}… ({len(line) - _LONGEST_LINE} more characters)"
+            room -= len(line) + 8
+            if room < 0 and taken:
+                taken.append(f"… lines {number}-{last} are not shown; read on with start={number}")
+                break
+            taken.append(f"{number}: {line}")
+        said = "" if encoding == "utf-8" else f", read as {encoding}"
+        span = f", lines {first}-{last} of {len(lines)}" if (first, last) != (1, len(lines)) else ""
+        return f"{name}{span}{said}\n" + "\n".join(taken)
+
+
+class _Found:
+    """The files below a folder that match a pattern, as paths relative to the working folder, and what was left out."""
+
+    def __init__(self, context: ToolContext, top: Path, pattern: str) -> None:
+        self.context = context
+        self.pattern = pattern.removeprefix("./") or "*"
+        self.skipped: list[str] = []
+        self.cut = False
+        self.files: list[tuple[str, int]] = []
+        self.prefix = "" if context.name(top) == "." else context.name(top) + "/"
+        for one in self._walk(top, ""):
+            if len(self.files) == _MOST_FILES:
+                self.cut = True
+                break
+            self.files.append(one)
+        self.files.sort()
+
+    def _walk(self, folder: Path, inside: str) -> Iterator[tuple[str, int]]:
+        try:
+            entries = sorted(os.scandir(folder), key=lambda one: one.name)
+        except OSError:
+            self.skipped.append(inside or ".")
+            return
+        for one in entries:
+            name = inside + one.name
+            if one.is_dir(follow_symlinks=False):
+                if is_skipped(one) or not self.context.allows(Path(one.path)):
+                    self.skipped.append(name)
+                else:
+                    yield from self._walk(Path(one.path), name + "/")
+            elif is_protected(one.name):
+                self.skipped.append(name)
+            elif matches(name, self.pattern):
+                yield name, -1 if one.is_symlink() else one.stat(follow_symlinks=False).st_size
+
+    def lines(self, most: int) -> Iterator[str]:
+        """Yield one line a file, or, when those are too many, folders deeper than fits as one line each."""
+        depth = max(name.count("/") for name, _ in self.files)
+        while depth > 0 and len(self._folded(depth)) > most:
+            depth -= 1
+        shown = self._folded(depth)
+        yield from (self.prefix + line for line in shown[:most])
+        if len(shown) > most:
+            yield f"… and {len(shown) - most} more; ask for a folder or a pattern"
+
+    def _folded(self, depth: int) -> list[str]:
+        """Return the lines with everything deeper than `depth` folders folded into its folder."""
+        lines: dict[str, list[int]] = {}
+        for name, size in self.files:
+            parts = name.split("/")
+            key = name if len(parts) <= depth + 1 else "/".join(parts[: depth + 1]) + "/"
+            lines.setdefault(key, []).append(size)
+        return [
+            f"{name} ({_many(sizes)})" if name.endswith("/") else f"{name} {_size(sizes[0])}" for name, sizes in lines.items()
+        ]
+
+    def left_out(self) -> str:
+        """Return a line on what is not shown, or nothing."""
+        said = []
+        if self.skipped:
+            kinds = Counter(name.rsplit("/", 1)[-1] for name in self.skipped).most_common(5)
+            said.append("left out: " + ", ".join(f"{count} {name}" if count > 1 else name for name, count in kinds))
+        if self.cut:
+            said.append(f"only the first {_MOST_FILES} files were looked at")
+        return f"\n({'; '.join(said)})" if said else ""
+
+
+def _many(sizes: list[int]) -> str:
+    return f"{len(sizes)} file" + ("s" if len(sizes) > 1 else "")
+
+
+def _size(size: int) -> str:
+    if size < 0:
+        return "link"
+    return f"{size} B" if size < 1000 else f"{size / 1000:.1f} kB" if size < 1_000_000 else f"{size / 1e6:.1f} MB"

@@ -1,0 +1,72 @@
+"""What is text and what is worth reading: encodings, kinds of binary files, folders that tools made, name patterns."""
+
+from __future__ import annotations
+
+import codecs
+import os
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+LARGEST = 16 * 1024 * 1024
+_MARKS = (
+    (codecs.BOM_UTF8, "utf-8-sig"),
+    (codecs.BOM_UTF32_LE, "utf-32"),
+    (codecs.BOM_UTF32_BE, "utf-32"),
+    (codecs.BOM_UTF16_LE, "utf-16"),
+    (codecs.BOM_UTF16_BE, "utf-16"),
+)
+_KINDS = (
+    (b"\x89PNG\r\n", "PNG image"),
+    (b"\xff\xd8\xff", "JPEG image"),
+    (b"GIF8", "GIF image"),
+    (b"%PDF-", "PDF document"),
+    (b"\x7fELF", "ELF program"),
+    (b"MZ\x90\x00", "Windows program"),
+    (b"PK\x03\x04", "zip archive"),
+    (b"PK\x05\x06", "zip archive"),
+    (b"\x1f\x8b", "gzip archive"),
+    (b"BZh", "bzip2 archive"),
+    (b"\xfd7zXZ\x00", "xz archive"),
+    (b"7z\xbc\xaf\x27\x1c", "7z archive"),
+    (b"\x28\xb5\x2f\xfd", "zstd archive"),
+    (b"SQLite format 3\x00", "SQLite database"),
+    (b"\xca\xfe\xba\xbe", "Java class or Mach-O program"),
+    (b"\xcf\xfa\xed\xfe", "Mach-O program"),
+    (b"OggS", "Ogg media"),
+    (b"ID3", "MP3 audio"),
+    (b"wOFF", "font"),
+    (b"wOF2", "font"),
+    (b"GGUF", "model weights"),
+)
+_SKIPPED = {"__pycache__", "node_modules", ".venv", ".tox", ".nox", ".hg", ".svn", ".hypothesis", ".cache", ".eggs"}
+
+
+def decode(raw: bytes) -> tuple[str, str]:
+    """Return the text in `raw` and its encoding; an encoding of "" means binary, and the text is what kind of."""
+    for mark, encoding in _MARKS:
+        if raw.startswith(mark):
+            return raw.decode(encoding, "replace"), encoding.removesuffix("-sig")
+    for magic, kind in _KINDS:
+        if raw.startswith(magic):
+            return kind, ""
+    if b"\0" in raw[:8192]:
+        return "binary file", ""
+    try:
+        return raw.decode(), "utf-8"
+    except UnicodeDecodeError:
+        return raw.decode("latin-1"), "latin-1"
+
+
+def is_skipped(folder: os.DirEntry[str]) -> bool:
+    """Return whether a folder is a virtual environment, a cache, or something else that a tool made."""
+    name = folder.name
+    if name in _SKIPPED or (name.startswith(".") and name.endswith("_cache")):
+        return True
+    return any(Path(folder.path, mark).exists() for mark in ("pyvenv.cfg", "CACHEDIR.TAG"))
+
+
+def matches(name: str, pattern: str) -> bool:
+    """Return whether a relative path matches: a pattern with a slash the whole path, one without the file's name."""
+    if "/" not in pattern:
+        return fnmatchcase(name.rsplit("/", 1)[-1], pattern)
+    return fnmatchcase(name, pattern) or (pattern.startswith("**/") and fnmatchcase(name, pattern.removeprefix("**/")))

@@ -1,0 +1,180 @@
+"""The strict adaptor: a plugin object's marked methods as tools with a real schema, checked arguments and text results."""
+
+from __future__ import annotations
+
+import contextlib
+import inspect
+import re
+import threading
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+from foundry.messages import ToolSpec
+from foundry.plugins.api import ToolContext, ToolError
+from foundry.plugins.cards import ALL_EFFECTS, Origin, PluginProblem
+from foundry.plugins.results import as_text, cut, failure
+from foundry.plugins.schema import Parameters, parameters_of
+
+_TOOL_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_LONGEST_WIRE_NAME = 64
+_LONGEST_DESCRIPTION = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class BoundTool:
+    """A tool ready to be called.
+
+    `call(arguments)` returns the text for the model; `check(arguments)` returns them as canonical JSON data without calling.
+    Both raise ToolError, whose text is for the model too, for wrong arguments; `call` also for whatever went wrong inside,
+    be it SystemExit: only a real cancellation passes.
+    """
+
+    spec: ToolSpec
+    origin: Origin
+    effects: frozenset[str]
+    call: Callable[[dict[str, Any]], Awaitable[str]]
+    check: Callable[[dict[str, Any]], dict[str, Any]] = field(default=dict)
+
+
+def bind(
+    subject: object, plugin: str, origin: Origin, context: ToolContext, effects: frozenset[str] = frozenset(ALL_EFFECTS)
+) -> list[BoundTool]:
+    """Return the tools of a plugin's object in the order they are written; `effects` hold for one that declares none.
+
+    Raises PluginProblem for a method that cannot be a tool.
+    """
+    return [_bound(method, plugin, origin, context, effects) for method in marked_methods(subject)]
+
+
+def marked_methods(subject: object) -> Iterator[Callable[..., Any]]:
+    """Yield the methods of an object, or of a class, that are marked as kernel functions, in the order they are written."""
+    cls = subject if isinstance(subject, type) else type(subject)
+    names = dict.fromkeys(name for one in reversed(cls.__mro__) for name in vars(one))
+    for name in names:
+        static = inspect.getattr_static(cls, name)
+        if callable(static) or isinstance(static, staticmethod | classmethod):
+            method = getattr(subject, name)
+            if cls is subject and inspect.isfunction(static):
+                method = method.__get__(object())  # as if bound, so that its signature lacks self
+            if getattr(method, "__kernel_function__", False) is True:
+                yield method
+
+
+def check_class(cls: type, plugin: str) -> list[str]:
+    """Return the ids of the tools that the class's objects will have, without making one. Raises PluginProblem."""
+    constructor_takes_context(cls)
+    found = []
+    for method in marked_methods(cls):
+        parameters_of(method)
+        found.append(_tool_id(method, plugin))
+    return found
+
+
+def constructor_takes_context(cls: type) -> bool:
+    """Return whether the class is made with the context or with nothing. Raises PluginProblem for any other constructor."""
+    try:
+        parameters = list(inspect.signature(cls).parameters.values())
+    except (ValueError, TypeError):
+        return False
+    needed = [one for one in parameters if one.default is one.empty and one.kind not in (one.VAR_POSITIONAL, one.VAR_KEYWORD)]
+    if any(one.name == "context" for one in parameters) and all(one.name == "context" for one in needed):
+        return True
+    if not needed:
+        return False
+    code = getattr(vars(cls).get("__init__"), "__code__", None)
+    taken = ", ".join(one.name for one in needed)
+    problem = PluginProblem(f"{cls.__name__}'s constructor takes {taken}; a plugin's takes context or nothing")
+    problem.line = code.co_firstlineno if code else 0
+    raise problem
+
+
+def _tool_id(method: Callable[..., Any], plugin: str) -> str:
+    name = str(getattr(method, "__kernel_function_name__", "") or method.__name__)
+    line = getattr(getattr(inspect.unwrap(method), "__code__", None), "co_firstlineno", 0)
+    if not _TOOL_NAME.fullmatch(name):
+        raise PluginProblem(f"{name!r} cannot be a tool's name: letters, digits and _", line=line)
+    if len(f"{plugin}-{name}") > _LONGEST_WIRE_NAME:
+        raise PluginProblem(f"{plugin}.{name} is longer than the {_LONGEST_WIRE_NAME} characters that providers take", line=line)
+    if inspect.isgeneratorfunction(method) or inspect.isasyncgenfunction(method):
+        raise PluginProblem(f"{name} yields; a tool returns its whole result", line=line)
+    return f"{plugin}.{name}"
+
+
+def _bound(method: Callable[..., Any], plugin: str, origin: Origin, context: ToolContext, effects: frozenset[str]) -> BoundTool:
+    tool_id = _tool_id(method, plugin)
+    parameters = parameters_of(method)
+    described = " ".join(str(getattr(method, "__kernel_function_description__", "") or "").split())
+    described = described[:_LONGEST_DESCRIPTION] or tool_id.partition(".")[2].replace("_", " ").capitalize() + "."
+    declared = getattr(method, "__foundry_effects__", None)
+    return BoundTool(
+        spec=ToolSpec(tool_id, described, parameters.schema),
+        origin=origin,
+        effects=effects if declared is None else frozenset(one for one in declared if one in ALL_EFFECTS),
+        call=partial(_call, method, parameters, context.limit),
+        check=parameters.canonical,
+    )
+
+
+async def _call(method: Callable[..., Any], parameters: Parameters, limit: int, arguments: Mapping[str, Any]) -> str:
+    values = parameters.values(arguments)
+    try:
+        if inspect.iscoroutinefunction(inspect.unwrap(method)):
+            result = await method(**values)
+        else:
+            result = await in_thread(partial(method, **values))
+            if inspect.isawaitable(result):
+                result = await result
+        return as_text(result, limit)
+    except ToolError as error:
+        raise ToolError(cut(str(error) or "The tool failed.", limit)) from None
+    except BaseException as error:  # a tool that calls sys.exit() must not end the session
+        if _is_cancellation(error):
+            raise
+        raise ToolError(failure(error)) from None
+
+
+def _is_cancellation(error: BaseException) -> bool:
+    import asyncio
+
+    if isinstance(error, asyncio.CancelledError):
+        task = asyncio.current_task()
+        return task is None or task.cancelling() > 0
+    return isinstance(error, GeneratorExit)
+
+
+async def in_thread(work: Callable[[], Any]) -> Any:
+    """Return what `work` returns or raise what it raises, run in a thread that nobody waits for when this is cancelled.
+
+    Not asyncio.to_thread: its pool is joined at exit, so one hanging tool would hold the session's end for ever, and
+    SystemExit or StopIteration raised in it ends the event loop or is lost.
+    """
+    import asyncio
+    import contextvars
+
+    loop = asyncio.get_running_loop()
+    outcome: asyncio.Future[tuple[Any, BaseException | None]] = loop.create_future()
+    variables = contextvars.copy_context()
+
+    def deliver(found: tuple[Any, BaseException | None]) -> None:
+        if not outcome.done():
+            outcome.set_result(found)
+
+    def body() -> None:
+        found = variables.run(_outcome, work)
+        with contextlib.suppress(RuntimeError):  # the loop is closed: the session has gone
+            loop.call_soon_threadsafe(deliver, found)
+
+    threading.Thread(target=body, name="tool", daemon=True).start()
+    value, error = await outcome
+    if error is not None:
+        raise error
+    return value
+
+
+def _outcome(work: Callable[[], Any]) -> tuple[Any, BaseException | None]:
+    try:
+        return work(), None
+    except BaseException as error:
+        return None, error

@@ -1,0 +1,97 @@
+"""The error door: every end of a process as an exit code; a bug becomes one line and the path of a paste-ready report."""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+import sys
+import time
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+
+from foundry.console import Console
+from foundry.errors import FoundryError
+from foundry.settings import state_folder
+
+_REPORTS_KEPT = 20
+
+
+class _Bug(FoundryError):
+    """Something nobody foresaw; exit 3."""
+
+    code = "bug"
+    exit_code = 3
+
+
+class Ended(BaseException):
+    """A signal asked the process to end; its exit code is 128 + `number`."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(f"signal {number}")
+        self.number = number
+
+
+def guarded(
+    console: Console, debug: bool, func: Callable[[], int | None], clean: Callable[[str], str] = lambda text: text
+) -> int:
+    """Return the exit code of `func`, any error shown once; `clean` takes secrets out of the report of a bug."""
+    try:
+        return func() or 0
+    except FoundryError as error:
+        console.error(error)
+        return error.exit_code
+    except KeyboardInterrupt:
+        return 130
+    except Ended as ended:
+        return 128 + ended.number
+    except BrokenPipeError:
+        stop_writing()
+        return 0
+    except Exception as error:
+        if debug:
+            console.note(clean(traceback.format_exc()))
+        console.error(_bug(error, clean))
+        return _Bug.exit_code
+
+
+def stop_writing() -> None:
+    """Send what is still unwritten nowhere: whoever read our output has left."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, sys.stdout.fileno())
+    os.close(nowhere)
+
+
+def _bug(error: Exception, clean: Callable[[str], str]) -> _Bug:
+    told = clean(f"{type(error).__name__}: {error}".splitlines()[0][:300])
+    try:
+        path = _write(clean(_report(error)))
+    except OSError:
+        return _Bug(f"a bug in Foundry: {told}", "Run it again with --debug and report what it shows.")
+    return _Bug(f"a bug in Foundry: {told}", f"Report it with the text of {path}; it holds no secret.")
+
+
+def _report(error: Exception) -> str:
+    """Return what a maintainer needs: versions and the traceback, with the user's home folder as ~."""
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        ours = version("agent-foundry")
+    except PackageNotFoundError:
+        ours = "unknown"
+    where = f"foundry {ours}, Python {platform.python_version()}, {platform.platform()}"
+    # No source lines' values, no arguments, no environment: a traceback names places, its last line the error.
+    trace = "".join(traceback.format_exception(error))
+    return re.sub(re.escape(str(Path.home())) + r"(?=[/\\])", "~", f"{where}\n\n{trace}")
+
+
+def _write(text: str) -> Path:
+    folder = state_folder() / "reports"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    for old in sorted(folder.glob("*.txt"))[: -_REPORTS_KEPT + 1]:
+        old.unlink(missing_ok=True)
+    path = folder / f"{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}.txt"
+    path.write_text(text, "utf-8")
+    path.chmod(0o600)
+    return path

@@ -1,0 +1,155 @@
+"""From an agent's folder to a session ready to talk: definition, secrets, model and tools, loaded in any thread."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from foundry.agent.folder import AgentFolder
+from foundry.agent.handoff import Handoff, unpacked, with_env_file
+from foundry.agent.options import RunOptions
+from foundry.console import Console
+from foundry.errors import NotReadyError, UsageError
+from foundry.messages import RunStarted
+from foundry.settings import Settings, load_settings
+
+if TYPE_CHECKING:
+    from foundry.agent.definition import AgentDefinition
+    from foundry.agent.secrets import Redactor
+    from foundry.models.catalog import Choice
+    from foundry.models.model import Model
+    from foundry.session.approvals import Ask
+    from foundry.session.session import Session
+    from foundry.session.toolbox import Toolbox
+
+
+@dataclass
+class Opening:
+    """What is known of a run before anything heavy is loaded; `redactor` is there once the secrets were read."""
+
+    folder: AgentFolder
+    options: RunOptions
+    handoff: Handoff | None
+    console: Console
+    run: str = field(default_factory=lambda: secrets.token_hex(4))
+    redactor: Redactor | None = None
+
+    def clean(self, text: str) -> str:
+        """Return `text` without the secrets that are known so far."""
+        return self.redactor.clean(text) if self.redactor else text
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """A session that can talk, and what its faces show."""
+
+    session: Session
+    toolbox: Toolbox
+    definition: AgentDefinition
+    choice: Choice
+    redactor: Redactor
+    started: RunStarted
+    notices: tuple[str, ...]
+
+
+def get_ready(opening: Opening, ask: Ask | None) -> Ready:
+    """Return the session of this run; may take a second. Raises FoundryError for whatever is missing or broken."""
+    from foundry.agent.definition import load_definition
+    from foundry.models.catalog import connect, describe
+    from foundry.session.approvals import Approvals, check_mode
+    from foundry.session.prompt import system_prompt
+    from foundry.session.session import Session
+    from foundry.session.toolbox import open_toolbox
+    from foundry.session.window import result_limit
+
+    definition = load_definition(opening.folder.config)
+    keys, settings = _environment(opening, definition)
+    assert opening.redactor
+    choice = _choice(opening, definition, keys, settings)
+    info = describe(choice.name, settings)
+    work = _working_folder(opening, definition)
+    toolbox, notices = open_toolbox(
+        opening.folder, definition, work, run=opening.run, limit=result_limit(info.window), clean=opening.redactor.clean
+    )
+    model: Model = connect(choice, keys, settings, _local(opening, choice.name, settings))
+    session = Session(
+        model,
+        toolbox,
+        Approvals(check_mode(opening.options.mode), ask),
+        system=system_prompt(definition, info.tier, tools=bool(toolbox.tools)),
+        limits=_limits(opening.options, settings),
+        clean=opening.redactor.clean,
+    )
+    started = RunStarted(opening.run, definition.name, model.info.name, str(work), opening.options.mode, model.info.window)
+    return Ready(session, toolbox, definition, choice, opening.redactor, started, tuple(notices))
+
+
+def _environment(opening: Opening, definition: AgentDefinition) -> tuple[dict[str, str], Settings]:
+    """Return keys and settings, the agent's .env in this process's environment; its values are secret from here on."""
+    from foundry.agent.secrets import Redactor, read_env
+    from foundry.models.catalog import KEY_OF
+
+    own = {name: value for name, value in read_env(opening.folder.env_file).items() if value}
+    wanted = {*definition.env, *KEY_OF.values()}
+    shell = {name: os.environ[name] for name in wanted if os.environ.get(name)}
+    handed = opening.handoff.keys if opening.handoff else shell
+    keys = {**handed, **own}
+    local = (opening.handoff and opening.handoff.local) or {}
+    opening.redactor = Redactor({**keys, "FOUNDRY_LOCAL_KEY": local.get("key", "")})
+    os.environ.update({name: value for name, value in keys.items() if name in own or name in definition.env})
+    settings = unpacked(opening.handoff.settings) if opening.handoff else load_settings(None)
+    return keys, with_env_file(settings, own)
+
+
+def _choice(opening: Opening, definition: AgentDefinition, keys: Mapping[str, str], settings: Settings) -> Choice:
+    """Return the model: what the CLI chose, else chosen here in the order flag, environment, the agent's own, the home's."""
+    from foundry.models.catalog import Choice, choose
+
+    if opening.handoff and opening.handoff.model:
+        return Choice(opening.handoff.model, opening.handoff.why)
+    settings = settings.over("agent", {"model": definition.model or None})
+    settings = settings.over("flag", {"model": opening.options.model or None})
+    return choose(settings["model"], keys, settings)
+
+
+def _local(opening: Opening, name: str, settings: Settings) -> Any:
+    """Return where the embedded model listens, for a model that is it."""
+    if not name.startswith("local:"):
+        return None
+    from foundry.models.local import LocalAddress
+
+    if opening.handoff and opening.handoff.local:
+        return LocalAddress(**opening.handoff.local)
+    raise NotReadyError("the embedded model is started by Foundry's own command", f"Use: foundry run {opening.folder.name}")
+
+
+def _working_folder(opening: Opening, definition: AgentDefinition) -> Path:
+    """Return the folder that file tools may touch. Raises UsageError for one that is none or that holds the agent itself."""
+    given = opening.options.folder
+    path = Path(given).expanduser() if given else opening.folder.path / definition.folder
+    if not given:
+        path.mkdir(exist_ok=True)
+    real = path.resolve()
+    if not real.is_dir():
+        raise UsageError(f"{path} is no folder", "Give --folder a folder that is there.")
+    agent = opening.folder.path.resolve()
+    if not given and not real.is_relative_to(agent):
+        raise UsageError(f'"folder" of the agent\'s configuration leads out of it: {path}', "Use --folder for another place.")
+    inside = real.is_relative_to(agent) and not real.is_relative_to(opening.folder.workspace.resolve())
+    if given and (inside or agent == real):
+        raise UsageError(f"{path} is the agent's own folder", "Its own files are changed in edit mode only; choose another.")
+    return real
+
+
+def _limits(options: RunOptions, settings: Settings) -> Any:
+    from foundry.session.session import Limits
+
+    return Limits(
+        rounds=max(options.max_rounds or settings["max_rounds"], 1),
+        timeout=options.timeout or settings["timeout"],
+        retries=settings["retries"],
+    )

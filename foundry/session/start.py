@@ -1,0 +1,45 @@
+"""Where an agent's main.py enters: options and hand-off read, the agent held, a face chosen; the exit code comes back."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from foundry.agent.folder import AgentFolder
+from foundry.agent.handoff import receive
+from foundry.agent.options import RunOptions, from_argv
+from foundry.console import Console, utf8_streams
+from foundry.report import guarded
+from foundry.session.opening import Opening
+
+
+def main(folder: Path, argv: Sequence[str] | None = None) -> int:
+    """Run the agent in `folder` as `argv` asks and return the exit code; every error is shown here, once."""
+    options = from_argv(sys.argv[1:] if argv is None else argv)
+    handoff = receive(os.environ)
+    with utf8_streams():
+        console = Console(as_json=options.output == "json")
+        opening = Opening(AgentFolder(Path(folder).absolute()), options, handoff, console)
+        return guarded(console, options.debug, lambda: _run(opening), opening.clean)
+
+
+def _run(opening: Opening) -> int:
+    from foundry.agent.lock import hold_shared
+    from foundry.session.approvals import check_mode
+
+    check_mode(opening.options.mode)
+    with hold_shared(opening.folder, "run"):
+        if _is_chat(opening.options):
+            from foundry.session.chat import chat
+
+            return chat(opening)
+        from foundry.session.wire import one_shot
+
+        return one_shot(opening)
+
+
+def _is_chat(options: RunOptions) -> bool:
+    """Return whether a person is there to talk: nothing asked for a single answer, and a terminal on both sides."""
+    return not options.prompt and options.output == "text" and sys.stdin.isatty() and sys.stdout.isatty()
