@@ -18,11 +18,15 @@ from typing import Any, Protocol, TextIO
 
 from foundry.errors import FoundryError
 
-# C0 but tab and newline, DEL, C1, bidi controls, zero-width and other invisible format characters, line separators, tags.
+# C0 but tab and newline, DEL, C1, bidi controls, zero-width and other invisible characters, variation selectors, line
+# separators, surrogates, tags.
 _HIDDEN = re.compile(
-    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u00ad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufe00-\ufe0f\ufeff\ufff9-\ufffb"
-    "\ud800-\udfff\U000e0000-\U000e007f]"
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u00ad\u034f\u0600-\u0605\u061c\u06dd\u070f\u0890\u0891\u08e2\u115f\u1160\u17b4\u17b5"
+    "\u180b-\u180f\u200b-\u200f\u2028-\u202e\u2060-\u206f\u2800\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufffb"
+    "\ud800-\udfff\U000110bd\U000110cd\U00013430-\U0001345f\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff]"
 )
+# The two of them that make an emoji what it is pass inside one.
+_IN_EMOJI = "\ufe0f\u200d"
 _STYLES = {"bold": "1", "dim": "2", "red": "31", "green": "32", "yellow": "33", "blue": "34", "cyan": "36"}
 
 
@@ -32,10 +36,25 @@ def visible(text: str) -> str:
 
 
 def _written_out(found: re.Match[str]) -> str:
-    point = ord(found.group())
+    one = found.group()
+    if one in _IN_EMOJI and _inside_emoji(found.string, found.start()):
+        return one
+    point = ord(one)
     if point < 0x20:
         return "^" + chr(point + 64)
     return "^?" if point == 0x7F else f"<U+{point:04X}>"
+
+
+def _inside_emoji(text: str, place: int) -> bool:
+    """Return whether the selector or joiner there stands where an emoji has one: after a symbol, and a joiner before one too."""
+    before, after = text[max(place - 2, 0) : place], text[place + 1 : place + 2]
+    if text[place] == "\ufe0f":
+        return _is_symbol(before[-1:]) or (before[-1:] in set("#*0123456789") and after == "\u20e3")
+    return _is_symbol(before.removesuffix("\ufe0f")[-1:]) and _is_symbol(after)
+
+
+def _is_symbol(one: str) -> bool:
+    return one > "\x7f" and unicodedata.category(one) in {"So", "Sm", "Sk", "Po"} and not _HIDDEN.match(one)
 
 
 def one_line(text: str, width: int = 200) -> str:
@@ -45,7 +64,15 @@ def one_line(text: str, width: int = 200) -> str:
 
 def width_of(text: str) -> int:
     """Return how many terminal columns `text` takes."""
-    return sum(0 if unicodedata.combining(one) else 2 if unicodedata.east_asian_width(one) in "WF" else 1 for one in text)
+    if text.isascii():
+        return len(text)
+    return sum(map(_columns_of, text))
+
+
+def _columns_of(one: str) -> int:
+    if unicodedata.combining(one) or one in "\ufe0f\u200d":
+        return 0
+    return 2 if unicodedata.east_asian_width(one) in "WF" else 1
 
 
 def fit(text: str, width: int) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import stat
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -28,7 +29,9 @@ def read_json(path: Path) -> dict[str, Any]:
     except UnicodeDecodeError as error:
         raise BadFileError(f"{path}: not UTF-8 (byte {error.start})", "Save the file as UTF-8.") from None
     try:
-        data = json.loads(text, object_pairs_hook=no_duplicates, parse_constant=no_constants)
+        data = json.loads(text, object_pairs_hook=no_duplicates, parse_constant=no_constants, parse_float=_finite)
+        if "\\u" in text:
+            _no_half_characters(data)
     except json.JSONDecodeError as error:
         raise BadFileError(f"{path}:{error.lineno}:{error.colno}: not JSON: {error.msg}", "Mend the file there.") from None
     except RecursionError:
@@ -41,10 +44,17 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def read_bytes(path: Path, limit: int) -> bytes:
-    """Return the bytes of a regular file of at most `limit` bytes. Raises BadFileError."""
+    """Return the bytes of a regular file of at most `limit` bytes. Raises BadFileError, "missing_file" where nothing is."""
     try:
-        with path.open("rb") as file:
-            raw = file.read(limit + 1)
+        # Opening a pipe would wait for its writer, and a device may never end.
+        handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC | getattr(os, "O_NONBLOCK", 0))
+        try:
+            if not stat.S_ISREG(os.fstat(handle).st_mode):
+                raise BadFileError(f"{path}: is no regular file", "A plain file must stand there.")
+            with os.fdopen(handle, "rb", closefd=False) as file:
+                raw = file.read(limit + 1)
+        finally:
+            os.close(handle)
     except FileNotFoundError:
         raise BadFileError(f"{path}: not there", code="missing_file") from None
     except OSError as error:
@@ -104,3 +114,18 @@ def no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 def no_constants(name: str) -> Any:
     """Refuse NaN and Infinity, for json.loads. Raises ValueError."""
     raise ValueError(f"{name} is no JSON value")
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if number in (float("inf"), float("-inf")):
+        raise ValueError(f"{text} is too large a number")
+    return number
+
+
+def _no_half_characters(data: Any) -> None:
+    """Refuse half of a surrogate pair, which no file can hold and no stream can print."""
+    try:
+        json.dumps(data, ensure_ascii=False).encode()
+    except UnicodeEncodeError as error:
+        raise ValueError(f"holds half a character (\\u{ord(error.object[error.start]):04x})") from None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import re
 import shutil
-from typing import Any
+from typing import Any, ClassVar
 
 from foundry.console import Console, visible, width_of
 
@@ -24,29 +24,38 @@ class MarkdownStream:
 
     def feed(self, text: str) -> None:
         """Take the next piece and draw what changed."""
-        finished, self._open = split_blocks(self._open + text)
-        codes = ""
-        if finished.strip():
-            codes += self._erased(0) + self._block(finished)
-        self._console.drawn(codes + self._live())
+        finished: list[str] = []
+        # A block can only end where a line begins, so that long code is not looked through again for every piece.
+        begins = "\n" in text or self._open.endswith("\n")
+        self._open += text
+        if begins:
+            finished, self._open = split_blocks(self._open)
+        codes = self._erased(0) if finished else ""
+        codes += "".join(map(self._block, finished))
+        if codes := codes + self._live():
+            self._console.drawn(codes)
 
     def end(self) -> None:
         """Draw the open block for good; the stream can be fed again."""
-        rest, self._open = self._open, ""
-        if rest.strip() or self._rows:
-            self._console.drawn(self._erased(0) + (self._block(rest) if rest.strip() else ""))
+        blocks, rest = split_blocks(self._open)
+        self._open = ""
+        codes = self._erased(0) + "".join(map(self._block, [*blocks, rest]))
+        if codes:
+            self._console.drawn(codes)
         self._any = False
 
     def _block(self, text: str) -> str:
+        if not text.strip():
+            return ""
         gap = "\n" if self._any else ""
         self._any = True
         return gap + rendered(text, self._console)
 
     def _live(self) -> str:
         """Return the codes that bring the open block's last rows from what is shown to what they are now."""
-        rows = (
-            wrapped(visible(self._open.strip("\n")), self._console.columns() - 1)[-self._most() :] if self._open.strip() else []
-        )
+        most, columns = self._most(), self._console.columns() - 1
+        tail = "\n".join(self._open.strip("\n").split("\n")[-most:])[-most * columns :]
+        rows = wrapped(visible(tail), columns)[-most:] if tail.strip() else []
         if rows and self._any:
             rows = ["", *rows]
         same = 0
@@ -54,8 +63,7 @@ class MarkdownStream:
             same += 1
         if same == len(rows) == len(self._rows):
             return ""
-        codes = self._erased(same)
-        codes += "".join(row + "\n" for row in rows[same:])
+        codes = self._erased(same) + "".join(row + "\n" for row in rows[same:])
         self._rows = rows
         return codes
 
@@ -70,13 +78,15 @@ class MarkdownStream:
         return max(min(_LIVE_ROWS, shutil.get_terminal_size((100, 24)).lines - 3), 1)
 
 
-def split_blocks(text: str) -> tuple[str, str]:
-    """Return the blocks of `text` that are whole, and the rest: outside code, a block ends where one starts after a blank line."""
+def split_blocks(text: str) -> tuple[list[str], str]:
+    """Return the blocks of `text` that are whole, and the rest; outside code, one starts after a blank line."""
+    blocks: list[str] = []
     fence, blank, start, place = "", False, 0, 0
     for line in text.splitlines(keepends=True):
         bare = line.rstrip("\n")
         found = _FENCE.match(bare)
         if not fence and blank and bare and not bare[0].isspace():
+            blocks.append(text[start:place])
             start = place
         if found and not fence:
             fence = found.group(1)
@@ -84,7 +94,7 @@ def split_blocks(text: str) -> tuple[str, str]:
             fence = ""
         blank = not bare.strip()
         place += len(line)
-    return text[:start], text[start:]
+    return blocks, text[start:]
 
 
 def wrapped(text: str, width: int) -> list[str]:
@@ -137,6 +147,6 @@ def _markdown(text: str) -> Any:
             yield self.text
 
     class Plain(Markdown):
-        elements = {**Markdown.elements, "heading_open": LeftHeading}
+        elements: ClassVar = {**Markdown.elements, "heading_open": LeftHeading}
 
     return Plain(text, code_theme="ansi_dark", hyperlinks=False)

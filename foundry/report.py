@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import platform
 import re
+import signal
 import sys
 import time
 import traceback
@@ -50,6 +52,9 @@ def guarded(
         stop_writing()
         return 0
     except Exception as error:
+        if isinstance(error, OSError) and error.errno == errno.EIO:  # the terminal is gone
+            stop_writing()
+            return 128 + signal.SIGHUP
         if debug:
             console.note(clean(traceback.format_exc()))
         console.error(_bug(error, clean))
@@ -59,7 +64,8 @@ def guarded(
 def stop_writing() -> None:
     """Send what is still unwritten nowhere: whoever read our output has left."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, sys.stdout.fileno())
+    for stream in (sys.stdout, sys.stderr):
+        os.dup2(nowhere, stream.fileno())
     os.close(nowhere)
 
 

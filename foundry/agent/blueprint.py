@@ -13,9 +13,7 @@ from pathlib import Path
 from string import Template
 from typing import Any
 
-from pydantic import ValidationError
-
-from foundry.agent.definition import AgentDefinition
+from foundry.agent.definition import AgentDefinition, parse_definition
 from foundry.errors import NotFoundError, UsageError
 from foundry.files import nearest, read_json
 
@@ -67,11 +65,9 @@ def define(plan: Blueprint, name: str, given: Mapping[str, Any]) -> AgentDefinit
         elif value:
             merged[key] = value
     try:
-        return AgentDefinition.model_validate(merged)
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise UsageError(f"{where}: {first['msg'].removeprefix('Value error, ')}") from None
+        return parse_definition(merged)
+    except ValueError as error:
+        raise UsageError(str(error)) from None
 
 
 def render(name: str, definition: AgentDefinition) -> dict[str, str]:

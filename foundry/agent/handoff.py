@@ -24,6 +24,7 @@ class Handoff:
     python: str = ""
     model: str = ""
     why: str = ""
+    folder: str = ""
     settings: dict[str, list[Any]] = field(default_factory=dict)
 
     def send(self) -> int:
@@ -43,7 +44,7 @@ class Handoff:
 def receive(environment: MutableMapping[str, str]) -> Handoff | None:
     """Return what was handed over and forget the way to it; None when this process was started by hand."""
     handle = environment.pop(VARIABLE, "")
-    if not handle.isdigit():
+    if not handle.isdigit() or int(handle) <= 2:
         return None
     try:
         with os.fdopen(int(handle), "rb") as pipe:

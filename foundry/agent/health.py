@@ -37,9 +37,8 @@ def look_at(folder: AgentFolder, runtime: str) -> Health:
         definition = load_definition(folder.config)
     except FoundryError as error:
         return Health("broken", _short(error.message, folder), _short(error.hint, folder) or _PUT_BACK)
-    name = definition.entry_module if definition.entry_module.endswith(".py") else definition.entry_module + ".py"
-    if not (folder.path / name).is_file():
-        return Health("broken", f"{name} is missing", _PUT_BACK, definition=definition)
+    if not (folder.path / definition.entry_file).is_file():
+        return Health("broken", f"{definition.entry_file} is missing", _PUT_BACK, definition=definition)
     sync = f"foundry sync {folder.name}"
     try:
         record = load_record(folder)

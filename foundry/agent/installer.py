@@ -35,9 +35,7 @@ class Uv:
     def run(self, *argv: str, stdin: str = "") -> str:
         """Run uv once and return its stdout. Raises a FoundryError that says what failed."""
         finished = self._started(argv, stdin)
-        if finished.code:
-            raise failure(finished.err)
-        return finished.out
+        return _told(finished)
 
     def run_cached_first(self, *argv: str, stdin: str = "") -> str:
         """Run uv on what is cached and, where that is not enough and the network is allowed, once more with it."""
@@ -45,9 +43,7 @@ class Uv:
         if finished.code and not self.offline and not any(one in finished.err for one in _NO_ROOM):
             self.progress.step("Not all of it is cached: asking the package index")
             finished = self._started(argv, stdin)
-        if finished.code:
-            raise failure(finished.err)
-        return finished.out
+        return _told(finished)
 
     def _started(self, argv: Sequence[str], stdin: str) -> processes.Finished:
         program = find_uv()
@@ -91,6 +87,14 @@ def _device(path: Path) -> int:
         except OSError:
             continue
     return -1
+
+
+def _told(finished: processes.Finished) -> str:
+    """Return what uv wrote on stdout; raise its failure, with all it said as the cause."""
+    if finished.code:
+        said = finished.err.strip() or f"error: it ended with code {finished.code} and said nothing"
+        raise failure(said) from RuntimeError(said)
+    return finished.out
 
 
 def failure(told: str) -> FoundryError:
@@ -141,7 +145,7 @@ def _unsolvable(told: str, cause: str) -> FoundryError:
         return FoundryError(
             f"a package is not what the lock says: {cause}", "Do not use it before you know why.", code="hash_mismatch"
         )
-    return FoundryError(f"uv failed: {cause}", "Run again with --debug for all it said.", code="installer")
+    return FoundryError(f"uv failed: {cause}", "See: foundry doctor", code="installer")
 
 
 def _cause(lines: Sequence[str]) -> str:

@@ -172,13 +172,11 @@ def _alive(folder: AgentFolder, handle: int) -> dict[int, Holder]:
 
 
 def _holds(pid: int, lock: os.stat_result) -> bool:
-    """Return whether `pid` has the lock file open; where the system does not tell, whether it lives."""
-    if pid == os.getpid():
-        return False
-    handles = Path(f"/proc/{pid}/fd")
+    """Return whether `pid` has the lock file open beside the handle we ask with; where the system is silent, whether it lives."""
+    ours = pid == os.getpid()
     try:
-        if handles.parent.parent.joinpath("self").exists():
-            return any(_same(one, lock) for one in handles.iterdir())
+        if Path("/proc/self/fd").exists():
+            return sum(_same(one, lock) for one in Path(f"/proc/{pid}/fd").iterdir()) > ours
         os.kill(pid, 0)
     except PermissionError:
         return True

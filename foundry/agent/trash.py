@@ -141,7 +141,7 @@ def size_told(size: int) -> str:
 
 
 def _entry(name: str) -> TrashEntry | None:
-    agent, _, rest = name.partition("@")
+    agent, _, rest = name.rpartition("@")
     try:
         at = datetime.strptime(rest.partition("-")[0], _TIME).replace(tzinfo=UTC)
     except ValueError:

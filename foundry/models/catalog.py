@@ -117,7 +117,8 @@ def describe(name: str, settings: Settings) -> ModelInfo:
 def connect(choice: Choice, keys: Mapping[str, str], settings: Settings, local: LocalAddress | None) -> Model:
     """Return the chosen model ready to be asked; loading Semantic Kernel for it may take a second.
 
-    Raises UsageError, BadFileError for a script, NotReadyError for a missing key, engine or Semantic Kernel.
+    Raises UsageError, also for an address that is none, BadFileError for a script, NotReadyError for a missing or impossible
+    key, a missing engine or Semantic Kernel.
     """
     provider, model = split(choice.name)
     info = describe(choice.name, settings)
@@ -147,7 +148,26 @@ def _address(provider: str, keys: Mapping[str, str], settings: Settings, local: 
         from foundry.models.ollama import address
 
         return _versioned(address(settings["ollama_host"])), "ollama"
-    return settings[f"{provider}_base_url"].rstrip("/"), keys.get(KEY_OF[provider], "")
+    key = keys.get(KEY_OF[provider], "").strip()
+    if not all(33 <= ord(one) <= 126 for one in key):
+        hint = f"Set it again: foundry env NAME set {KEY_OF[provider]}"
+        raise NotReadyError(f"{KEY_OF[provider]} holds characters that no key has", hint)
+    return _checked(settings[f"{provider}_base_url"], f"{provider.upper()}_BASE_URL"), key
+
+
+def _checked(url: str, variable: str) -> str:
+    """Return an address without the slash at its end. Raises UsageError for one that is none."""
+    from urllib.parse import urlsplit
+
+    try:
+        parts = urlsplit(url)
+        good = parts.scheme in {"http", "https"} and parts.port != 0 and not re.search(r"\s", url) and bool(parts.hostname)
+    except ValueError:
+        good = False
+    if not good:
+        shown = re.sub(r"//[^/]*@", "//", url)
+        raise UsageError(f"{variable} is {shown!r}, which is no http address", "For instance http://127.0.0.1:8080/v1")
+    return url.rstrip("/")
 
 
 def _versioned(url: str) -> str:

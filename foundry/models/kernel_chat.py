@@ -37,7 +37,7 @@ class KernelChat:
         self.info = info
         self._door = door
         self._options = options or Options()
-        self._service = kernel_service.connect(door, self._options.timeout, dict(self._options.headers))
+        self._service = kernel_service.Service(door, self._options.timeout, dict(self._options.headers))
 
     async def stream(self, messages: Sequence[Message], tools: Sequence[ToolSpec]) -> AsyncIterator[Piece]:
         """Yield deltas and, last, Answered. Raises ProviderError; nothing of a call comes out unless all of it arrived."""

@@ -16,11 +16,6 @@ CONNECT_SECONDS = 15.0
 _FINISH = {"stop", "length", "content_filter", "tool_calls", "function_call"}
 
 
-def connect(door: Door, timeout: float, headers: Mapping[str, str]) -> Service:
-    """Return the service at `door`; costs the import of Semantic Kernel the first time. Raises NotReadyError."""
-    return Service(door, timeout, headers)
-
-
 def function(tool: ToolSpec) -> dict[str, Any]:
     """Return a tool as a request carries it."""
     return {
@@ -30,7 +25,7 @@ def function(tool: ToolSpec) -> dict[str, Any]:
 
 
 class Service:
-    """One connection to one model through Semantic Kernel."""
+    """One connection to one model through Semantic Kernel, which the first one imports. Raises NotReadyError."""
 
     def __init__(self, door: Door, timeout: float, headers: Mapping[str, str]) -> None:
         kernel = lean_kernel.load()

@@ -149,14 +149,13 @@ def xllamacpp_engine(config: ServerConfig) -> tuple[str, Any]:
     return server.listening_address, server
 
 
-def main(argv: list[str]) -> int:
+def main(argv: list[str], engine: Engine = xllamacpp_engine) -> int:
     """Serve as the file named in `argv` says; it is removed before anything else."""
     file = Path(argv[0])
     told = read_json(file)
     with contextlib.suppress(FileNotFoundError):
         file.unlink()
-    config = ServerConfig(**told)
-    return serve(config, xllamacpp_engine)
+    return serve(ServerConfig(**told), engine)
 
 
 def write_config(config: ServerConfig, file: Path) -> None:

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
+from foundry.errors import UsageError
+
 PATIENCE = 0.3
 DEFAULT_WINDOW = 4096
 SMALL_BILLIONS = 4.0
@@ -27,11 +29,14 @@ class OllamaModel:
 
 
 def address(host: str) -> str:
-    """Return OLLAMA_HOST, in any of the forms that Ollama takes, as the URL to ask."""
+    """Return OLLAMA_HOST, in any of the forms that Ollama takes, as the URL to ask. Raises UsageError for anything else."""
     text = host.strip().rstrip("/") or "127.0.0.1"
     if "//" not in text:
         text = "http://" + text
-    parts = urlsplit(text)
+    try:
+        parts = urlsplit(text)
+    except ValueError:
+        raise UsageError(f"OLLAMA_HOST is {host!r}, which is no address", "For instance 127.0.0.1:11434") from None
     try:
         port = parts.port or {"https": 443}.get(parts.scheme, 80 if "//" in host else 11434)
     except ValueError:

@@ -10,11 +10,10 @@ from typing import Any
 from foundry.messages import ToolCall, ToolSpec
 from foundry.models.history import tool_ids
 
-_START = re.compile(r"```|<tool_call>|^[ \t]*[\[{]", re.MULTILINE)
+_START = re.compile(r"(?:^[ \t]*(?=[\[{])|(?=```|<tool_call>))", re.MULTILINE)
 _NAMES = ("name", "tool", "tool_name", "function")
 _ARGUMENTS = ("arguments", "parameters", "args", "input")
 _WRAPPING = re.compile(r"(```[\w-]*\s*|<tool_call>\s*)$")
-_CLOSING = re.compile(r"\s*(```|</tool_call>)")
 MAX_CALLS = 4
 
 
@@ -22,7 +21,7 @@ def held_back(text: str) -> int:
     """Return from where in `text` on it could still turn out to be a call, so that it is not shown yet; len(text) for nowhere."""
     found = _START.search(text)
     if found:
-        return found.start()
+        return found.end()
     for mark in ("``", "`", *("<tool_call>"[:n] for n in range(10, 0, -1))):
         if text.endswith(mark):
             return len(text) - len(mark)
@@ -30,22 +29,20 @@ def held_back(text: str) -> int:
 
 
 def recover(text: str, tools: Sequence[ToolSpec]) -> tuple[str, tuple[ToolCall, ...]]:
-    """Return the text without the calls it held, and those calls; only calls of an offered tool count, at most four.
+    """Return the text before the calls it held, and those calls; only calls of an offered tool count, at most four.
 
-    Arguments the tool does not have are dropped. Without a call the text comes back as it was.
+    Arguments the tool does not have are dropped, and so is what follows the first call: it is a result the model made up. Without
+    a call the text comes back as it was.
     """
     ids, specs = tool_ids(tools), {spec.id: spec for spec in tools}
     calls: list[ToolCall] = []
-    kept, last = [], 0
-    for start, end, value in _values(text):
+    before = text
+    for start, value in _values(text):
         found = [call for one in (value if isinstance(value, list) else [value]) if (call := _call(one, ids, specs))]
-        if found and len(calls) < MAX_CALLS:
-            calls.extend(found[: MAX_CALLS - len(calls)])
-            kept.append(text[last:start])
-            last = end
-    if not calls:
-        return text, ()
-    return "".join([*kept, text[last:]]).strip(), tuple(calls)
+        if found and not calls:
+            before = text[:start].rstrip()
+        calls.extend(found)
+    return before, tuple(calls[:MAX_CALLS])
 
 
 def fitting(arguments: str, spec: ToolSpec) -> str:
@@ -64,21 +61,19 @@ def fitting(arguments: str, spec: ToolSpec) -> str:
     return json.dumps({key: value for key, value in given.items() if key in known}, ensure_ascii=False)
 
 
-def _values(text: str) -> Iterator[tuple[int, int, Any]]:
-    """Each JSON object or list in the text that starts a line or a fence, with the span it covers, wrapping included."""
+def _values(text: str) -> Iterator[tuple[int, Any]]:
+    """Each JSON object or list in the text that starts a line or a fence, with where it starts, wrapping included."""
     decoder, at = json.JSONDecoder(), 0
     for found in re.finditer(r"[\[{]", text):
         start = found.start()
         if start < at or not re.search(r"(^|\n|```[\w-]*|<tool_call>)\s*$", text[max(0, start - 40) : start]):
             continue
         try:
-            value, end = decoder.raw_decode(text, start)
+            value, at = decoder.raw_decode(text, start)
         except (ValueError, RecursionError):
             continue
         wrapped = _WRAPPING.search(text, max(0, start - 40), start)
-        closed = _CLOSING.match(text, end)
-        at = closed.end() if wrapped and closed else end
-        yield (wrapped.start() if wrapped else start), at, value
+        yield (wrapped.start() if wrapped else start), value
 
 
 def _call(value: Any, ids: Mapping[str, str], specs: Mapping[str, ToolSpec]) -> ToolCall | None:

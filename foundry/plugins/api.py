@@ -52,13 +52,28 @@ def kernel_function(func: Any = None, name: str | None = None, description: str 
         marks.__kernel_function_name__ = name or method.__name__
         marks.__kernel_function_description__ = description or inspect.getdoc(method) or ""
         marks.__kernel_function_streaming__ = inspect.isasyncgenfunction(method) or inspect.isgeneratorfunction(method)
-        marks.__kernel_function_parameters__ = []
+        marks.__kernel_function_parameters__ = _parameters(method)
         marks.__kernel_function_return_type__ = ""
+        marks.__kernel_function_return_type_object__ = None
         marks.__kernel_function_return_description__ = ""
         marks.__kernel_function_return_required__ = False
         return method
 
     return decorate(func) if callable(func) else decorate
+
+
+def _parameters(method: Callable[..., Any]) -> list[dict[str, Any]]:
+    """The parameters as Semantic Kernel wants them, types left open: it converts badly, and our own adaptor checks for real."""
+    return [
+        {
+            "name": one.name,
+            "type_": "Any",
+            "is_required": one.default is one.empty,
+            "default_value": None if one.default is one.empty else one.default,
+        }
+        for one in inspect.signature(method).parameters.values()
+        if one.name != "self"
+    ]
 
 
 def effects(*which: Effect) -> Callable[[Method], Method]:
@@ -76,7 +91,8 @@ def effects(*which: Effect) -> Callable[[Method], Method]:
 class ToolContext:
     """What a tool is handed: the folder it may touch, the run's id, `limit` characters a result may have, `emit` to say a line.
 
-    `closed` are folders that stay out of bounds although they may lie inside `folder`: the agent's own.
+    `closed` are folders that stay out of bounds though they may be `folder` or lie inside it: the agent's own. A `folder` inside
+    a closed one, its workspace, is open.
     """
 
     folder: Path
@@ -104,7 +120,7 @@ class ToolContext:
         if any(is_protected(part) for part in path.relative_to(root).parts):
             return False
         closed = (one.resolve() for one in self.closed)
-        return not any(path.is_relative_to(one) and not root.is_relative_to(one) for one in closed)
+        return not any(path.is_relative_to(one) and one not in root.parents for one in closed)
 
     def name(self, path: Path) -> str:
         """Return `path` as the model should see it: relative to the folder, with forward slashes."""

@@ -76,8 +76,14 @@ def read_built_in(file: Path, plugin: str) -> list[ToolCard]:
 
 def read_own(folder: Path) -> list[ToolCard]:
     """Return the cards of the plugin in `folder` (plugins/NAME). Raises PluginProblem with file and line."""
-    plugin = folder.name
-    check_name(plugin)
+    check_name(folder.name)
+    try:
+        return _own_cards(folder, folder.name)
+    except OSError as error:
+        raise PluginProblem(f"cannot be read: {error.strerror}", folder.name) from None
+
+
+def _own_cards(folder: Path, plugin: str) -> list[ToolCard]:
     if folder.is_symlink():
         raise PluginProblem("is a link; a plugin's code lies in the agent's own folder", plugin)
     if not (folder / "__init__.py").is_file():

@@ -51,10 +51,20 @@ def check_plugin(python: Path, folder: AgentFolder, name: str, *, seconds: float
     The child has no secrets, no input and an empty current folder; what it prints is dropped. A good verdict, and that of
     an endless loop, is remembered for as long as the plugin, the lock and the interpreter stay the same.
     """
-    plugins = folder.plugins.resolve()
-    memory = cache_folder() / "verdicts" / f"{_fingerprint(python, folder, name)}.json"
-    if (known := _remembered(memory)) is not None:
-        return known
+    try:
+        memory = _memory(_fingerprint(python, folder, name))
+        if (known := _remembered(memory)) is not None:
+            return known
+        verdict = _tried(python, folder.plugins.resolve(), name, seconds)
+    except OSError as error:
+        return Verdict(False, name, 0, f"could not be checked: {error.strerror or error}")
+    if verdict.ok or _is_slow(verdict):
+        _remember(memory, verdict)
+    return verdict
+
+
+def _tried(python: Path, plugins: Path, name: str, seconds: float) -> Verdict:
+    """Let a child import the plugin and return what it, or its end, says. Raises OSError."""
     reader, writer = os.pipe()
     try:
         os.set_blocking(reader, False)
@@ -68,16 +78,10 @@ def check_plugin(python: Path, folder: AgentFolder, name: str, *, seconds: float
                 limit=_NOISE_LIMIT,
                 pass_fds=[writer],
             )
-        told = _read(reader)
-    except OSError as error:
-        return Verdict(False, name, 0, f"could not be checked: {error.strerror or error}")
+        return _judged(_read(reader), ended, plugins, name, seconds)
     finally:
         os.close(reader)
         os.close(writer)
-    verdict = _judged(told, ended, plugins, name, seconds)
-    if verdict.ok or _is_slow(verdict):
-        _remember(memory, verdict)
-    return verdict
 
 
 def _read(reader: int) -> str:
@@ -148,14 +152,26 @@ def _fingerprint(python: Path, folder: AgentFolder, name: str) -> str:
     return digest.hexdigest()
 
 
-def _remembered(path: Path) -> Verdict | None:
+def _memory(fingerprint: str) -> Path | None:
+    """Return where the verdict is remembered; None where the user's cache cannot be written."""
+    try:
+        return cache_folder() / "verdicts" / f"{fingerprint}.json"
+    except OSError:
+        return None
+
+
+def _remembered(path: Path | None) -> Verdict | None:
+    if path is None:
+        return None
     try:
         return _verdict(read_json(path))
     except (FoundryError, TypeError, KeyError):
         return None
 
 
-def _remember(path: Path, verdict: Verdict) -> None:
+def _remember(path: Path | None, verdict: Verdict) -> None:
+    if path is None:
+        return
     with contextlib.suppress(OSError):
         path.parent.mkdir(parents=True, exist_ok=True)
         write_json(path, asdict(verdict))

@@ -134,12 +134,12 @@ def _forget(full: str) -> dict[str, Any]:
 class _Muffled:
     """A stream that swallows what one thread writes, so that another may go on drawing its prompt."""
 
-    def __init__(self, stream: Any, thread: int) -> None:
+    def __init__(self, stream: Any) -> None:
         self._stream = stream
-        self._thread = thread
+        self.thread: int | None = threading.get_ident()
 
     def write(self, text: str) -> int:
-        if threading.get_ident() == self._thread:
+        if threading.get_ident() == self.thread:
             return len(text)
         return int(self._stream.write(text))
 
@@ -155,12 +155,14 @@ class _Muffled:
 def quietly() -> Iterator[None]:
     """Swallow what this thread prints, and go back afterwards to the current folder, wherever the code inside went."""
     before = sys.stdout, sys.stderr
-    thread = threading.get_ident()
+    muffled = _Muffled(sys.stdout), _Muffled(sys.stderr)
     here = os.getcwd()  # noqa: PTH109 - a string goes back even when the folder is gone
-    sys.stdout, sys.stderr = _Muffled(before[0], thread), _Muffled(before[1], thread)
+    sys.stdout, sys.stderr = muffled
     try:
         yield
     finally:
         sys.stdout, sys.stderr = before
+        for one in muffled:  # a log handler may have kept it
+            one.thread = None
         with suppress(OSError):
             os.chdir(here)

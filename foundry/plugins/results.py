@@ -47,14 +47,18 @@ def _whole(value: Any) -> str:
         value = sorted(value, key=repr)
     from pydantic_core import PydanticSerializationError, to_json
 
+    unknown: list[str] = []
+
+    def refuse(part: Any) -> Any:
+        unknown.append(type(part).__name__)
+        raise TypeError
+
     try:
-        return to_json(value, inf_nan_mode="strings", bytes_mode="base64", fallback=_refused).decode()
-    except (PydanticSerializationError, ValueError, RecursionError) as error:
+        return to_json(value, inf_nan_mode="strings", bytes_mode="base64", fallback=refuse).decode()
+    except (PydanticSerializationError, ValueError, TypeError, RecursionError) as error:
+        if unknown:
+            raise ToolError(f"The tool returned a {unknown[0]}, which is neither text nor data.") from None
         raise ToolError(f"The tool's result cannot be shown as JSON: {failure(error)}") from None
-
-
-def _refused(value: Any) -> Any:
-    raise ToolError(f"The tool returned a {type(value).__name__}, which is neither text nor data.")
 
 
 def _encodable(text: str) -> str:

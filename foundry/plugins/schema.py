@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
 from pydantic.errors import PydanticUserError
 from pydantic.fields import FieldInfo
 from pydantic.json_schema import GenerateJsonSchema
+from pydantic_core import PydanticSerializationError
 
 from foundry.files import nearest, no_constants, no_duplicates
 from foundry.plugins.api import ToolError
@@ -42,7 +43,11 @@ class Parameters:
 
     def canonical(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
         """Return the arguments as JSON data, as they will be passed. Raises ToolError naming each wrong one."""
-        return self._checked(arguments).model_dump(mode="json", by_alias=True, exclude_unset=True)
+        checked = self._checked(arguments)
+        try:
+            return checked.model_dump(mode="json", by_alias=True, exclude_unset=True, warnings=False)
+        except PydanticSerializationError:  # a type of the plugin's own that reads JSON and does not write it
+            return dict(arguments)
 
     def values(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
         """Return the arguments as the method wants them. Raises ToolError naming each wrong one."""
@@ -146,7 +151,7 @@ def _parameters(method: Callable[..., Any]) -> Parameters:
         if isinstance(one.default, FieldInfo) and not one.default.is_required():
             always.add(f"a{index}")
     try:
-        config = ConfigDict(extra="forbid", coerce_numbers_to_str=True, arbitrary_types_allowed=False)
+        config = ConfigDict(extra="forbid", coerce_numbers_to_str=True, allow_inf_nan=False)
         model = create_model(method.__name__, __config__=config, **fields)
         schema = short_schema(model)
     except (PydanticUserError, NameError, TypeError, ValueError) as error:

@@ -73,7 +73,7 @@ def get_ready(opening: Opening, ask: Ask | None) -> Ready:
     info = describe(choice.name, settings)
     work = _working_folder(opening, definition)
     toolbox, notices = open_toolbox(
-        opening.folder, definition, work, run=opening.run, limit=result_limit(info.window), clean=opening.redactor.clean
+        opening.folder, definition, work, run=opening.run, limit=result_limit(info.window), redactor=opening.redactor
     )
     model: Model = connect(choice, keys, settings, _local(opening, choice.name, settings))
     session = Session(

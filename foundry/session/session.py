@@ -180,7 +180,9 @@ class Session:
 
     def _kept(self, turn: _Turn, answered: Answered, last: bool) -> Answered:
         """Put the model's message into the history and return it as it stands there."""
-        message = replace(answered.message, calls=()) if last else answered.message
+        said = answered.message
+        calls = tuple(replace(call, arguments=self._clean(call.arguments)) for call in said.calls)
+        message = replace(said, content=self._clean(said.content), calls=() if last else calls)
         turn.usage += answered.usage
         turn.partial = ""
         if not message.calls:
@@ -195,7 +197,7 @@ class Session:
     def _settle(self, turn: _Turn, stop: Stop) -> None:
         """Make the history valid: calls answered, what was said kept and marked, an unanswered message of a failed turn gone."""
         if turn.partial:
-            turn.answer = turn.partial
+            turn.partial = turn.answer = self._clean(turn.partial)
         self._close_round(turn, OUT_OF_TIME if stop == "limit" else CANCELLED)
         if self.history[-1].role == "assistant" and not turn.partial:
             return

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from pathlib import Path
 
@@ -143,13 +142,13 @@ def test_noise_at_import_is_not_shown_and_cannot_pose_as_a_verdict(workshop: Wor
 
 
 def test_a_plugin_that_leaves_the_folder_is_brought_back(workshop: Workshop) -> None:
-    before = os.getcwd()
+    before = Path.cwd()
     workshop.plugin("walker", HEAD + "import os\nos.chdir('/')\n" + TAIL)
 
     ids = workshop.load("walker")
 
     assert ids == ["walker.use"]
-    assert os.getcwd() == before
+    assert Path.cwd() == before
 
 
 @pytest.mark.parametrize(

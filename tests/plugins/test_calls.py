@@ -20,7 +20,7 @@ from .test_schema import Colour, Point, Range
 
 
 def bound(function: Callable[..., Any], limit: int = 20_000) -> BoundTool:
-    plugin = type("Plugin", (), {"use": staticmethod(kernel_function(function, name="use"))})
+    plugin = type("Plugin", (), {"use": staticmethod(kernel_function(name="use")(function))})
     return bind(plugin(), "p", "own", ToolContext(Path("/"), limit=limit))[0]
 
 
@@ -144,7 +144,7 @@ def test_a_hanging_sync_tool_blocks_neither_the_session_nor_its_end() -> None:
     held = threading.Event()
 
     async def session() -> str:
-        task = asyncio.ensure_future(bound(held.wait).call({}))
+        task = asyncio.ensure_future(bound(lambda: held.wait()).call({}))
         await asyncio.sleep(0.01)
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)

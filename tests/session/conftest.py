@@ -11,6 +11,7 @@ from typing import Annotated, Any
 
 import pytest
 
+from foundry.agent.secrets import Redactor
 from foundry.messages import Event, Message, TurnEnded
 from foundry.models.model import ModelInfo
 from foundry.models.scripted import ScriptedModel, script
@@ -64,6 +65,12 @@ class Desk:
     def secret(self) -> str:
         """Return what must not be seen."""
         return "the key is hunter2-hunter2"
+
+    @kernel_function
+    @effects("reads")
+    def long_secret(self) -> str:
+        """Return so much that the cut goes through the secret."""
+        return "hunter2-hunter2 " * 2_000
 
 
 class Own:
@@ -153,13 +160,15 @@ def room(tmp_path: Path) -> Sessions:
     """Make a session from script steps; keywords: mode, ask, window, clean, and those of Limits."""
 
     def make(*steps: dict[str, Any], mode: Any = "run", ask: Any = None, window: int = 32_000, **more: Any) -> Room:
-        clean = more.pop("clean", lambda text: text)
+        redactor = Redactor(more.pop("secrets", {}))
         desk = Desk()
         context = ToolContext(tmp_path, limit=5_000)
         tools = [*bind(desk, "desk", "built-in", context), *bind(Own(), "own", "own", context)]
         model = ScriptedModel(script({"steps": list(steps)}), ModelInfo("scripted:test", window))
         limits = Limits(**{"retries": 0, **more})
-        session = Session(model, Toolbox(tools, clean), Approvals(mode, ask), system="You are a test.", limits=limits, clean=clean)
+        session = Session(
+            model, Toolbox(tools, redactor), Approvals(mode, ask), system="You are a test.", limits=limits, clean=redactor.clean
+        )
         return Room(session, desk)
 
     return make

@@ -10,6 +10,8 @@ from foundry.messages import Answered, Failed, HistoryTrimmed, Notice, TextDelta
 from foundry.session.window import LEFT_OUT
 from tests.session.conftest import Person, Sessions, call
 
+SECRET = {"KEY": "hunter2-hunter2"}
+
 
 def test_an_answer_without_a_tool_is_streamed_and_kept(room: Sessions) -> None:
     one = room({"text": "Good morning.", "chunk": 4})
@@ -102,10 +104,17 @@ def test_a_message_cut_at_its_length_limit_runs_no_tool(room: Sessions) -> None:
 
 
 def test_secrets_are_taken_out_of_what_goes_to_the_model(room: Sessions) -> None:
-    one = room({"calls": [call("desk.secret")]}, {"text": "{result}"}, clean=lambda text: text.replace("hunter2-hunter2", "[KEY]"))
+    one = room({"calls": [call("desk.secret")]}, {"text": "{result}"}, secrets=SECRET)
     end = one.say("mine is hunter2-hunter2")
     assert end.answer == "the key is [KEY]"
     assert "hunter2" not in repr(one.session.history)
+
+
+def test_a_cut_leaves_no_beginning_of_a_secret(room: Sessions) -> None:
+    one = room({"calls": [call("desk.long_secret")]}, {"text": "ok"}, secrets=SECRET)
+    one.say("go")
+    assert "hunter" not in repr(one.session.history)
+    assert "cut:" in one.of(ToolReturned)[0].result.content
 
 
 # the gate --------------------------------------------------------------------------------------------------------------
@@ -127,7 +136,9 @@ def test_a_denial_before_the_answer_ends_the_turn_as_denied(room: Sessions) -> N
 
 
 def test_a_denial_that_was_worked_around_is_done(room: Sessions) -> None:
-    one = room({"calls": [call("own.touch", path="a")]}, {"calls": [call("desk.add", a=1)]}, {"text": "{result}"}, ask=Person(False))
+    one = room(
+        {"calls": [call("own.touch", path="a")]}, {"calls": [call("desk.add", a=1)]}, {"text": "{result}"}, ask=Person(False)
+    )
     assert one.say("go").stop == "done"
 
 

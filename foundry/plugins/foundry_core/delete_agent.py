@@ -75,8 +75,7 @@ def delete_agent(
         planned = plan_deletion(folder, purge=purge, trash_days=trash_days)
         if confirm and not confirm(planned):
             raise FoundryError(f"{folder.name} was not deleted", "Nothing was changed.", code="declined")
-        progress.step("Sweeping the trash")
-        swept = sweep(home, trash_days)
+        swept = sweep(home, trash_days, progress)
         progress.step(f"Moving {folder.name} to the trash")
         with hold_home(home):
             entry = trash.put_in(home, folder.path)
@@ -105,11 +104,12 @@ def plan_deletion(folder: AgentFolder, *, purge: bool, trash_days: int) -> Delet
     )
 
 
-def sweep(home: Home, trash_days: int) -> tuple[str, ...]:
+def sweep(home: Home, trash_days: int, progress: Progress) -> tuple[str, ...]:
     """Remove entries whose retention is over, and what an interrupted purge left; return the entries removed."""
     trash.finish_purges(home)
     old = trash.older_than(home, trash_days)
     for one in old:
+        progress.step(f"Removing {one.entry} for good: its time in the trash is over")
         trash.purge(home, one)
     return tuple(one.entry for one in old)
 

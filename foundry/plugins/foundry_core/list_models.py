@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from foundry.agent.folder import Home
-from foundry.agent.secrets import read_env
+from foundry.agent.secrets import resolve_keys
 from foundry.console import Block, Table
 from foundry.settings import Settings, load_settings
 
@@ -38,13 +38,12 @@ class ModelList:
 
 
 def list_models(home: Home, *, settings: Settings | None = None) -> ModelList:
-    """Return the models at hand; starts nothing and asks only a local Ollama. Raises BadFileError for a broken .env of the home."""
+    """Return the models at hand; starts nothing and asks only Ollama. Raises BadFileError for a broken .env of the home."""
     from foundry.errors import FoundryError
     from foundry.models.catalog import KEY_OF, choose
 
     settings = settings or load_settings(home.path)
-    keys = {**read_env(home.env_file), **os.environ}
-    found = {name: keys[name] for name in KEY_OF.values() if keys.get(name)}
+    found = {name: value for name, (value, _) in resolve_keys(None, home, KEY_OF.values(), os.environ).items()}
     try:
         choice = choose("", found, settings)
         chosen, why = choice.name, choice.why

@@ -44,7 +44,8 @@ class Emptied:
 
 
 def list_trash(home: Home) -> Trash:
-    """Return the deleted agents that can be restored."""
+    """Return the deleted agents that can be restored; what an interrupted removal left is removed first."""
+    trash.finish_purges(home)
     rows = []
     for one in trash.entries(home):
         content = trash.count(home.trash / one.entry)

@@ -34,6 +34,7 @@ def restore_agent(home: Home, wanted: str, *, progress: Progress | None = None) 
     Raises NotFoundError when the trash has none, FoundryError when an agent of that name exists.
     """
     progress = progress or Silent()
+    trash.finish_purges(home)
     with hold_home(home):
         there = trash.entries(home)
         found = [one for one in there if wanted == one.entry or wanted.lower() == one.name.lower()]

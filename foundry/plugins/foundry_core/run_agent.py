@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from typing import Any
@@ -58,7 +59,9 @@ def run_agent(
     settings = settings.over("agent", {"model": definition.model or None}).over("flag", {"model": model or None})
     keys = _keys(agent, home, definition)
     choice = choose("", keys, settings)
-    handoff = _handoff(choice, definition, keys, settings, _local(choice, settings, progress, consent))
+    local = _local(choice, settings, progress, consent)
+    work = os.path.abspath(options.folder or agent.path / definition.folder)  # noqa: PTH100
+    handoff = Handoff(_given(choice, definition, keys), local, sys.executable, choice.name, choice.why, work, packed(settings))
     main = agent.path / definition.entry_module
     if not main.is_file():
         raise NotReadyError(f"{main} is not there", f'It is the "entry_module" of {agent.config}; put it back or name another.')
@@ -82,16 +85,7 @@ def _local(choice: Choice, settings: Settings, progress: Progress, consent: Cons
     return asdict(ensure(settings.over("flag", {"local_model": named or None}), progress, consent))
 
 
-def _handoff(
-    choice: Choice,
-    definition: AgentDefinition,
-    keys: Mapping[str, str],
-    settings: Settings,
-    local: dict[str, Any] | None,
-) -> Handoff:
+def _given(choice: Choice, definition: AgentDefinition, keys: Mapping[str, str]) -> dict[str, str]:
     """Return what the agent's process is given: declared variables and the one key that its model needs, no other."""
-    import sys
-
     wanted = {*definition.env, KEY_OF.get(choice.name.partition(":")[0], "")}
-    given = {name: value for name, value in keys.items() if name in wanted}
-    return Handoff(given, local, sys.executable, choice.name, choice.why, packed(settings))
+    return {name: value for name, value in keys.items() if name in wanted}

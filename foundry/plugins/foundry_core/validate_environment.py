@@ -249,14 +249,8 @@ def _troubles(
         yield Finding(name, "warn", ".env can be read by others", f"chmod 600 {folder.env_file}")
     for problem in list_tools(folder, known).problems:
         yield Finding(name, "warn", problem)
-    if health.state == "ready" and health.record and not _same_lock(folder, health):
-        yield Finding(name, "warn", "requirements.lock is not what its environment was made from", f"foundry sync {folder.name}")
-
-
-def _same_lock(folder: AgentFolder, health: Health) -> bool:
-    assert health.record
-    try:
-        lock = venv.read_lock(folder)
-    except FoundryError:
-        return False
-    return venv.key_of(folder) == venv.environment_key(lock, health.record.runtime_hash, health.record.python)
+    if health.state == "ready":
+        try:
+            venv.read_lock(folder)
+        except FoundryError as error:
+            yield Finding(name, "warn", error.message, error.hint)

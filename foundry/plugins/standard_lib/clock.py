@@ -17,9 +17,11 @@ class Clock:
     @effects("reads")
     def now(self, timezone: Annotated[str, "Such as Europe/Berlin; empty: local"] = "") -> str:
         """Return the time on one line with its offset from UTC. Raises ToolError for an unknown zone, naming the nearest."""
-        time = datetime.now().astimezone() if not timezone.strip() else datetime.now(_zone(timezone.strip()))
+        asked = timezone.strip()
+        time = datetime.now(_zone(asked)) if asked else datetime.now().astimezone()
         offset = time.strftime("%z")
-        return f"{time:%A, %Y-%m-%d %H:%M:%S} UTC{offset[:3]}:{offset[3:]} ({timezone.strip() or time.tzname()})"
+        place = time.tzinfo.key if isinstance(time.tzinfo, ZoneInfo) else time.tzname()
+        return f"{time:%A, %Y-%m-%d %H:%M:%S} UTC{offset[:3]}:{offset[3:]} ({place})"
 
 
 def _zone(name: str) -> ZoneInfo:

@@ -11,8 +11,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from foundry.plugins.api import ToolContext, ToolError
-from foundry.plugins.standard_lib.text_files import LARGEST, decode, is_skipped, matches
+from foundry.plugins.api import ToolContext, ToolError, is_protected
+from foundry.plugins.standard_lib.text_files import LARGEST, decode, is_skipped, lines_of, matches
 
 _SEARCHED_OF_A_LINE = 20_000
 _SHOWN_OF_A_LINE = 200
@@ -49,7 +49,7 @@ class _Search:
 
     def _search(self, pattern: re.Pattern[str], name: str, text: str) -> None:
         before = self.matches
-        for number, line in enumerate(text.splitlines(), 1):
+        for number, line in enumerate(lines_of(text), 1):
             if not (found := pattern.search(line[:_SEARCHED_OF_A_LINE])):
                 continue
             self.matches += 1
@@ -73,10 +73,10 @@ class _Search:
         except OSError:
             return
         for one in entries:
-            if one.is_symlink() or not self.context.allows(Path(one.path)):
+            if one.is_symlink() or is_protected(one.name):
                 continue
             if one.is_dir(follow_symlinks=False):
-                if not is_skipped(one):
+                if not is_skipped(one) and self.context.allows(Path(one.path)):
                     yield from self._walk(Path(one.path), f"{inside}{one.name}/")
             else:
                 yield Path(one.path), inside + one.name

@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
 
 from foundry.files import nearest
 from foundry.plugins.api import ToolContext, ToolError, effects, is_protected, kernel_function
-from foundry.plugins.standard_lib.text_files import LARGEST, decode, is_skipped, matches
+from foundry.plugins.standard_lib.text_files import LARGEST, decode, is_skipped, lines_of, matches
 
 _LONGEST_LINE = 1000
 _MOST_LINES = 200
@@ -29,7 +30,7 @@ class ReadWriteCode:
         """Return lines `start` to `end` with their numbers, as many as fit. Raises ToolError saying what to do instead."""
         target = self._existing(path)
         text, encoding = self._text(target)
-        lines = text.splitlines()
+        lines = lines_of(text)
         first, last = max(start, 1), min(end, len(lines)) if end > 0 else len(lines)
         if not lines:
             return f"{self.context.name(target)} is empty."
@@ -48,7 +49,7 @@ class ReadWriteCode:
             raise ToolError(f"{self.context.name(target)} is a file. Use read_file.")
         found = _Found(self.context, target, pattern)
         if not found.files:
-            return f"No files match {pattern!r} in {self.context.name(target)}." + found.left_out()
+            return f"No files match {pattern!r} in {self.context.name(target)!r}." + found.left_out()
         return "\n".join(found.lines(_MOST_LINES)) + found.left_out()
 
     def _existing(self, given: str) -> Path:
@@ -131,7 +132,8 @@ class _Found:
             elif is_protected(one.name):
                 self.skipped.append(name)
             elif matches(name, self.pattern):
-                yield name, -1 if one.is_symlink() else one.stat(follow_symlinks=False).st_size
+                with suppress(OSError):  # gone since
+                    yield name, -1 if one.is_symlink() else one.stat(follow_symlinks=False).st_size
 
     def lines(self, most: int) -> Iterator[str]:
         """Yield one line a file, or, when those are too many, folders deeper than fits as one line each."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import codecs
 import os
 from fnmatch import fnmatchcase
-from pathlib import Path
 
 LARGEST = 16 * 1024 * 1024
 _MARKS = (
@@ -62,7 +61,13 @@ def is_skipped(folder: os.DirEntry[str]) -> bool:
     name = folder.name
     if name in _SKIPPED or (name.startswith(".") and name.endswith("_cache")):
         return True
-    return any(Path(folder.path, mark).exists() for mark in ("pyvenv.cfg", "CACHEDIR.TAG"))
+    return any(os.path.exists(os.path.join(folder.path, mark)) for mark in ("pyvenv.cfg", "CACHEDIR.TAG"))  # noqa: PTH110, PTH118
+
+
+def lines_of(text: str) -> list[str]:
+    """Return the lines as editors and compilers count them: a form feed or U+2028 ends none."""
+    lines = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
+    return lines if lines[-1] else lines[:-1]
 
 
 def matches(name: str, pattern: str) -> bool:

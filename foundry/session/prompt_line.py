@@ -1,0 +1,53 @@
+"""The line that a person types into: several lines, completion of commands, nothing remembered on disk."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from foundry.session.commands import COMMANDS
+
+MARK = "\u276f "
+
+
+def prompt_line() -> Any:
+    """Return a prompt_toolkit session: Enter sends, Alt+Enter and Ctrl+J make a new line, pasted lines stay lines."""
+    from prompt_toolkit import PromptSession
+    from prompt_toolkit.completion import Completer, Completion
+    from prompt_toolkit.key_binding import KeyBindings
+    from prompt_toolkit.output import create_output
+
+    class Commands(Completer):
+        def get_completions(self, document: Any, complete_event: Any) -> Iterator[Any]:
+            text = document.text_before_cursor
+            if text.startswith("/") and "\n" not in text:
+                for name, meaning in COMMANDS.items():
+                    if name.startswith(text):
+                        yield Completion(name, start_position=-len(text), display_meta=meaning)
+
+    keys = KeyBindings()
+
+    @keys.add("enter")
+    def _send(event: Any) -> None:
+        event.current_buffer.validate_and_handle()
+
+    @keys.add("escape", "enter")
+    @keys.add("c-j")
+    def _new_line(event: Any) -> None:
+        event.current_buffer.insert_text("\n")
+
+    output: Any = create_output()
+    output.enable_cpr = False  # a terminal that does not answer would hold up the first prompt for two seconds and be told so
+    return PromptSession(
+        MARK,
+        output=output,
+        multiline=True,
+        prompt_continuation="  ",
+        completer=Commands(),
+        complete_while_typing=True,
+        key_bindings=keys,
+        reserve_space_for_menu=4,
+        include_default_pygments_style=False,
+        enable_open_in_editor=False,
+        enable_suspend=True,
+    )
