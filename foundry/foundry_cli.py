@@ -56,6 +56,8 @@ def face(function: Face) -> Face:
         from foundry.report import guarded
 
         console = Console(as_json=as_json)
+        context = click.get_current_context()
+        context.meta["foundry.debug"] = debug
         return guarded(console, debug, lambda: function(console, Home(find_home(home)), **options))
 
     return call
@@ -164,7 +166,8 @@ def _start(console: Console, home: Home, name: str, given: dict[str, Any]) -> in
 
     console.as_json = console.as_json or given.get("output") == "json"
     consent = console.yes if console.can_ask() else None
-    return run_agent(home, name, settings=load_settings(home.path), progress=console, consent=consent, **given)
+    debug = click.get_current_context().meta["foundry.debug"]
+    return run_agent(home, name, settings=load_settings(home.path), progress=console, consent=consent, debug=debug, **given)
 
 
 @cli.command("list")

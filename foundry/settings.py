@@ -42,7 +42,7 @@ SETTINGS: tuple[Setting, ...] = (
         str,
         "",
         "FOUNDRY_MODEL",
-        "Model used where an agent names none: provider:name. Empty: chosen by what is there.",
+        "Model to think with, provider:name: before an agent's own as a variable, after it in the home's file. Empty: chosen.",
     ),
     Setting(
         "max_rounds",

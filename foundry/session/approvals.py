@@ -62,15 +62,24 @@ class Approvals:
         self.mode = mode
         self._ask = ask
 
+    def could_allow(self, judged: Judged) -> bool:
+        """Return whether a call of this tool could be allowed at all in this session."""
+        decided = self._without_asking(judged)
+        return decided is None or decided.allowed
+
     async def decide(self, tool: str, judged: Judged, arguments: Mapping[str, Any]) -> Decision:
         """Return whether the call may run: a built-in that only reads may, the rest a person decides."""
-        trusted = judged.origin == "built-in"
-        if trusted and judged.effects <= {"reads"}:
+        if decided := self._without_asking(judged):
+            return decided
+        if self._ask and await self._ask(Question(tool, arguments)):
+            return Decision(True, "person", "approved")
+        return Decision(False, "person", "The user declined this call.")
+
+    def _without_asking(self, judged: Judged) -> Decision | None:
+        if judged.origin == "built-in" and judged.effects <= {"reads"}:
             return Decision(True, "mode", "a built-in tool that only reads")
         if self.mode == "plan":
             return Decision(False, "mode", "Plan mode only reads; this tool may do more.")
         if self._ask is None:
             return Decision(False, "nobody", "This tool needs a person's approval and nobody is there to ask.")
-        if await self._ask(Question(tool, arguments)):
-            return Decision(True, "person", "approved")
-        return Decision(False, "person", "The user declined this call.")
+        return None

@@ -12,6 +12,7 @@ from typing import Any, Protocol, TypeVar
 
 from foundry.messages import Event, Message, Notice, ToolCall, ToolDecided, ToolRequested, ToolResult, ToolReturned, ToolSpec
 from foundry.plugins.api import ToolError
+from foundry.plugins.schema import parse_arguments
 from foundry.plugins.strict import BoundTool
 from foundry.session.approvals import Approvals
 
@@ -118,13 +119,7 @@ class CallRound:
             known = ", ".join(spec.id for spec in self._tools.specs())
             return f"There is no tool {call.name!r}. " + (f"The tools are: {known}." if known else "You have no tools.")
         try:
-            arguments = json.loads(call.arguments) if call.arguments.strip() else {}
-        except (json.JSONDecodeError, RecursionError) as error:
-            return f"The arguments are not valid JSON ({str(error)[:200]}). Call again with one JSON object."
-        if not isinstance(arguments, dict):
-            return f"The arguments are {type(arguments).__name__}, not a JSON object. Call again with one JSON object."
-        try:
-            return tool, tool.check(arguments)
+            return tool, tool.check(parse_arguments(call.arguments))
         except ToolError as error:
             return str(error)
 
@@ -183,15 +178,14 @@ async def within(deadline: float | None, awaitable: Awaitable[Result]) -> Result
 
 def _canonical(arguments: str) -> str:
     try:
-        return json.dumps(json.loads(arguments), sort_keys=True)
-    except (ValueError, RecursionError):
+        return json.dumps(parse_arguments(arguments), sort_keys=True)
+    except ToolError:
         return arguments
 
 
 def shown_arguments(call: ToolCall) -> Mapping[str, Any] | str:
     """Return a call's arguments as data, or as the text the model wrote when that is no object."""
     try:
-        data = json.loads(call.arguments or "{}")
-    except (ValueError, RecursionError):
+        return parse_arguments(call.arguments)
+    except ToolError:
         return call.arguments
-    return data if isinstance(data, dict) else call.arguments

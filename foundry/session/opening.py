@@ -59,7 +59,7 @@ class Ready:
 def get_ready(opening: Opening, ask: Ask | None) -> Ready:
     """Return the session of this run; may take a second. Raises FoundryError for whatever is missing or broken."""
     from foundry.agent.definition import load_definition
-    from foundry.models.catalog import connect, describe
+    from foundry.models.catalog import connect
     from foundry.session.approvals import Approvals, check_mode
     from foundry.session.prompt import system_prompt
     from foundry.session.session import Session
@@ -70,21 +70,24 @@ def get_ready(opening: Opening, ask: Ask | None) -> Ready:
     keys, settings = _environment(opening, definition)
     assert opening.redactor
     choice = _choice(opening, definition, keys, settings)
-    info = describe(choice.name, settings)
+    model: Model = connect(choice, keys, settings, _local(opening, choice.name, settings))
+    info = model.info
     work = _working_folder(opening, definition)
     toolbox, notices = open_toolbox(
         opening.folder, definition, work, run=opening.run, limit=result_limit(info.window), redactor=opening.redactor
     )
-    model: Model = connect(choice, keys, settings, _local(opening, choice.name, settings))
+    approvals = Approvals(check_mode(opening.options.mode), ask)
+    if info.tier == "small":
+        toolbox.offer_only(approvals.could_allow)
     session = Session(
         model,
         toolbox,
-        Approvals(check_mode(opening.options.mode), ask),
-        system=system_prompt(definition, info.tier, tools=bool(toolbox.tools)),
+        approvals,
+        system=system_prompt(definition, info.tier, tools=bool(toolbox.specs())),
         limits=_limits(opening.options, settings),
         clean=opening.redactor.clean,
     )
-    started = RunStarted(opening.run, definition.name, model.info.name, str(work), opening.options.mode, model.info.window)
+    started = RunStarted(opening.run, definition.name, info.name, str(work), opening.options.mode, info.window)
     return Ready(session, toolbox, definition, choice, opening.redactor, started, tuple(notices))
 
 

@@ -8,6 +8,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Iterator
+from typing import Any
 
 from foundry.console import Console, forget_typed_ahead
 from foundry.session.approvals import Question
@@ -32,42 +33,41 @@ def signals(heard: Callable[[int], object], *numbers: int) -> Iterator[None]:
 @contextlib.contextmanager
 def quiet_keys() -> Iterator[None]:
     """Keep keys from the screen while an answer comes; Ctrl+C still works, what was typed waits for the next prompt."""
-    try:
-        import termios
-
-        handle = sys.stdin.fileno()
-        before = termios.tcgetattr(handle)
-    except (ImportError, OSError, ValueError):
+    with _keys(lambda t: (0, t.ECHO | t.ICANON, 0)):
         yield
-        return
-    during = list(before)
-    during[3] = during[3] & ~(termios.ECHO | termios.ICANON)
-    termios.tcsetattr(handle, termios.TCSANOW, during)
-    try:
-        yield
-    finally:
-        termios.tcsetattr(handle, termios.TCSANOW, before)
 
 
 @contextlib.contextmanager
 def _echoed_line() -> Iterator[None]:
     """Let the terminal edit and echo one line, whatever it was set to."""
-    try:
-        import termios
+    with _keys(lambda t: (t.ICRNL, 0, t.ECHO | t.ICANON | t.ISIG)):
+        yield
 
-        handle = sys.stdin.fileno()
-        before = termios.tcgetattr(handle)
-    except (ImportError, OSError, ValueError):
+
+@contextlib.contextmanager
+def _keys(change: Callable[[Any], tuple[int, int, int]]) -> Iterator[None]:
+    """Change how the terminal takes keys: input flags to set, local flags to clear and to set; put back afterwards."""
+    import termios
+
+    def attributes() -> list[Any] | None:
+        with contextlib.suppress(termios.error, OSError, ValueError):  # no terminal, or gone
+            return termios.tcgetattr(sys.stdin.fileno())
+        return None
+
+    before, during = attributes(), attributes()
+    if before is None or during is None:
         yield
         return
-    during = list(before)
-    during[0] |= termios.ICRNL
-    during[3] |= termios.ECHO | termios.ICANON | termios.ISIG
+    input_set, local_cleared, local_set = change(termios)
+    during[0] |= input_set
+    during[3] = during[3] & ~local_cleared | local_set
+    handle = sys.stdin.fileno()
     termios.tcsetattr(handle, termios.TCSANOW, during)
     try:
         yield
     finally:
-        termios.tcsetattr(handle, termios.TCSANOW, before)
+        with contextlib.suppress(termios.error):
+            termios.tcsetattr(handle, termios.TCSANOW, before)
 
 
 class YesOrNo:

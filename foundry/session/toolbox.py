@@ -33,6 +33,10 @@ class Toolbox:
         """Return what the model is told of each tool, in the order of the agent's configuration."""
         return self._specs
 
+    def offer_only(self, wanted: Callable[[BoundTool], bool]) -> None:
+        """Tell the model only of the tools that are `wanted`: each costs a small model time and sureness of aim."""
+        self._specs = tuple(tool.spec for tool in self.tools if wanted(tool))
+
     def find(self, name: str) -> BoundTool | None:
         """Return the tool with this id."""
         return self._by_id.get(name)

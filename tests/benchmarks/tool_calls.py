@@ -87,7 +87,7 @@ def _one(env: Mapping[str, str], world: Path, case: Mapping[str, Any]) -> Score:
     calls = said.get("tool_calls") or []
     answer = said.get("answer") or ""
     call = bool(calls) and right_call(calls[0], case)
-    shown = "; ".join(f"{one['name']} {json.dumps(_arguments(one))}" for one in calls) or "no call"
+    shown = "; ".join(f"{one['tool']} {json.dumps(_arguments(one))}" for one in calls) or "no call"
     return Score(case["prompt"], call, right_answer(answer, case["answer"], begun), seconds, f"{shown} -> {answer!r}"[:400])
 
 
@@ -102,7 +102,7 @@ def _foundry(env: Mapping[str, str], *argv: str) -> dict[str, Any]:
 def right_call(call: Mapping[str, Any], case: Mapping[str, Any]) -> bool:
     """Return whether a call is of the case's tool with its arguments."""
     given = _arguments(call)
-    if call["name"] != case["tool"] or set(given) - set(DEFAULTS):
+    if call["tool"] != case["tool"] or set(given) - set(DEFAULTS):
         return False
     expected = case["arguments"]
     return all(_fits(given.get(key, DEFAULTS[key]), expected.get(key, DEFAULTS[key])) for key in {*given, *expected})

@@ -163,6 +163,7 @@ def _adapter(url: str) -> Callable[[], Awaitable[str]]:
 
 
 def _session(url: str) -> Callable[[], Awaitable[str]]:
+    from foundry.agent.secrets import Redactor
     from foundry.messages import ToolSpec, TurnEnded
     from foundry.plugins.strict import BoundTool
     from foundry.session.approvals import Approvals
@@ -173,7 +174,7 @@ def _session(url: str) -> Callable[[], Awaitable[str]]:
         return str(arguments["text"])
 
     tool = BoundTool(ToolSpec("echo.say", "Says it again.", SCHEMA), "built-in", frozenset({"reads"}), say)
-    session = Session(_model(url), Toolbox([tool]), Approvals("run"), system="Be kind.")
+    session = Session(_model(url), Toolbox([tool], Redactor({})), Approvals("run"), system="Be kind.")
 
     async def turn() -> str:
         session.clear()

@@ -37,7 +37,7 @@ STEPS = {
     "copy": ["Copying", "Making the environment", "Installing", "Checking", "Putting"],
     "rename": ["Writing the new name", "Moving", "Ending"],
     "sync": ["Staging", "Making the environment", "Installing", "Checking", "Writing what", "Putting"],
-    "delete": ["Sweeping", "Moving"],
+    "delete": ["Moving"],
 }
 
 
@@ -95,12 +95,12 @@ def back_to_scout(home: Home) -> None:
 @pytest.mark.parametrize("verb", sorted(VERBS))
 def test_a_kill_after_each_named_step_leaves_all_or_nothing(with_scout: Home, verb: str) -> None:
     for step in STEPS[verb]:
-        process = start(with_scout, verb)
-        assert process.stderr
-        assert any(step in line for line in process.stderr), step
+        with start(with_scout, verb) as process:
+            assert process.stderr
+            heard = any(step in line for line in process.stderr)
+            kill(process)
 
-        kill(process)
-
+        assert heard, step
         assert_whole(with_scout)
         back_to_scout(with_scout)
 
@@ -109,10 +109,9 @@ def test_a_hundred_kills_at_random_moments_lose_nothing(with_scout: Home) -> Non
     dice = random.Random(20261121)
     for number in range(100):
         verb = sorted(VERBS)[number % len(VERBS)]
-        process = start(with_scout, verb)
-        time.sleep(dice.uniform(0.1, 0.4 if verb in {"delete", "rename"} else 1.0))
-
-        kill(process)
+        with start(with_scout, verb) as process:
+            time.sleep(dice.uniform(0.1, 0.4 if verb in {"delete", "rename"} else 1.0))
+            kill(process)
 
         assert_whole(with_scout)
         back_to_scout(with_scout)

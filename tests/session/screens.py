@@ -73,7 +73,24 @@ class Terminal:
             return 128 + int(self.process.signalstatus)
         return int(self.process.exitstatus if self.process.exitstatus is not None else -1)
 
+    def hang_up(self) -> int:
+        """Close the terminal under the process and return how it ended."""
+        pid = int(self.process.pid)
+        self.process.ptyproc.fileobj.close()
+        self.process.closed, self.process.child_fd = True, -1
+        self.process.ptyproc.closed, self.process.ptyproc.fd = True, -1
+        deadline = time.monotonic() + 10
+        while time.monotonic() < deadline:
+            found, status = os.waitpid(pid, os.WNOHANG)
+            if found:
+                self.process.terminated = True
+                return os.waitstatus_to_exitcode(status)
+            time.sleep(0.05)
+        return -1
+
     def stop(self) -> None:
+        if self.process.terminated:
+            return
         if self.process.isalive():
             self.process.kill(signal.SIGKILL)
         self.process.close(force=True)

@@ -203,6 +203,15 @@ def test_a_terminal_resized_while_an_answer_comes(chat: Chats) -> None:
     assert one.end() == 0
 
 
+def test_a_terminal_that_goes_away_ends_it_without_a_report(chat: Chats, own_world: Path) -> None:
+    one = chat({"text": "word " * 300, "chunk": 5, "delay": 0.05})
+    one.until(PROMPT)
+    one.line("go")
+    one.until("word word")
+    assert one.hang_up() == 129
+    assert not (own_world / "state" / "agent-foundry" / "reports").exists()
+
+
 def test_sigterm_ends_it_in_good_order(chat: Chats) -> None:
     one = chat({"text": "ok"})
     one.until(PROMPT)
