@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import pty
@@ -21,6 +22,7 @@ from tests.model_server import model_server
 
 BIN = Path(sys.executable).parent
 FOUNDRY = str(BIN / "foundry")
+PROMPT = "❯".encode()
 CLICK = [sys.executable, "-c", "import click"]
 BARE = """
 import asyncio, sys
@@ -35,6 +37,16 @@ async def main():
         print(chunk.content, end="")
 asyncio.run(main())
 """
+RAW = """
+import asyncio, sys
+from openai import AsyncOpenAI
+async def main():
+    client = AsyncOpenAI(base_url=sys.argv[1], api_key="none")
+    stream = await client.chat.completions.create(model="scripted", messages=[{"role": "user", "content": "hi"}], stream=True)
+    async for chunk in stream:
+        print(chunk.choices[0].delta.content if chunk.choices else "", end="")
+asyncio.run(main())
+"""
 
 
 def figures() -> Iterator[Figure]:
@@ -45,6 +57,7 @@ def figures() -> Iterator[Figure]:
         )
         yield from _one_shot(Path(scratch), env, server.url)
         yield from _first_key(env)
+        yield from _memory(env, server.url)
 
 
 def _one_shot(scratch: Path, env: dict[str, str], url: str) -> Iterator[Figure]:
@@ -81,6 +94,35 @@ def _first_key(env: dict[str, str]) -> Iterator[Figure]:
     yield Figure("ms the slowest key waited while the kernel loaded (median of runs)", statistics.median(waits), 100)
 
 
+def _memory(env: dict[str, str], url: str) -> Iterator[Figure]:
+    raw, ours = in_turn(3, partial(cost, [sys.executable, "-c", RAW, url]), partial(_chatted, env))
+    detail = f"{statistics.median(c.memory for c in ours):.0f} MB"
+    yield Figure(
+        "peak memory of a chat / the raw client's", ratio([c.memory for c in ours], [c.memory for c in raw]), 1.75, detail
+    )
+
+
+def _chatted(env: dict[str, str]) -> Cost:
+    """Play a chat of three turns on a terminal and return what its process cost, the Foundry that started it included."""
+    pid, terminal = pty.fork()
+    if pid == 0:
+        os.execve(FOUNDRY, [FOUNDRY, "run", "one"], {**env, "TERM": "xterm-256color"})
+    for _ in range(3):
+        _until(terminal, PROMPT, 20.0)
+        os.write(terminal, b"hi\r")
+        _until(terminal, b"hi\x1b", 20.0)
+    _until(terminal, PROMPT, 20.0)
+    os.write(terminal, b"/exit\r")
+    with contextlib.suppress(OSError):
+        while select.select([terminal], [], [], 10)[0] and os.read(terminal, 65536):
+            pass
+    _, status, used = os.wait4(pid, 0)
+    os.close(terminal)
+    if status:
+        raise RuntimeError(f"the chat ended with {os.waitstatus_to_exitcode(status)}")
+    return Cost((used.ru_utime + used.ru_stime) * 1e3, 0, used.ru_maxrss / 1024)
+
+
 def _typed(env: dict[str, str]) -> tuple[float, float]:
     """Start a chat on a terminal and type a key every 50 ms for three seconds, each awaited until it is drawn.
 
@@ -91,7 +133,7 @@ def _typed(env: dict[str, str]) -> tuple[float, float]:
     if pid == 0:
         os.execve(FOUNDRY, [FOUNDRY, "run", "one"], {**env, "TERM": "xterm-256color"})
     try:
-        _until(terminal, b"\xe2\x9d\xaf", 20.0)  # the prompt's mark
+        _until(terminal, PROMPT, 20.0)
         first, slowest = 0.0, 0.0
         for number in range(60):
             sent = time.perf_counter()
