@@ -20,6 +20,11 @@ class FoundryError(Exception):
         if code is not None:
             self.code = code
 
+    def for_agent(self, name: str) -> FoundryError:
+        """Return this error, its hint's commands naming the agent that they are for."""
+        self.hint = self.hint.replace(" NAME", f" {name}")
+        return self
+
 
 class UsageError(FoundryError):
     """The command was given something it cannot mean; exit 2."""

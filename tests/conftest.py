@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from functools import cache
@@ -12,6 +13,8 @@ import pytest
 from hypothesis import settings
 
 REAL_HOME = Path.home()
+# Started in the background of a script, Ctrl+C is ignored, and children inherit that; the tests of Ctrl+C need the ordinary world.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 # A shared machine stalls now and then; how long an example takes is no property of ours.
 settings.register_profile("ours", deadline=None)
 settings.load_profile("ours")

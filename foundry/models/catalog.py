@@ -77,6 +77,11 @@ def choose(named: str, keys: Mapping[str, str], settings: Settings, embedded: bo
     )
 
 
+def default_models(keys: Mapping[str, str]) -> list[str]:
+    """Return a good model of each provider whose key is there."""
+    return [f"{provider}:{_DEFAULT[provider]}" for provider, variable in KEY_OF.items() if keys.get(variable)]
+
+
 def split(name: str) -> tuple[str, str]:
     """Return provider and model of `provider:name`. Raises UsageError with the form and the nearest for all else."""
     provider, colon, model = name.strip().partition(":")

@@ -13,7 +13,7 @@ from foundry.agent.folder import AgentFolder
 from foundry.agent.handoff import Handoff, unpacked, with_env_file
 from foundry.agent.options import RunOptions
 from foundry.console import Console
-from foundry.errors import NotReadyError, UsageError
+from foundry.errors import UsageError
 from foundry.messages import RunStarted
 from foundry.settings import Settings, load_settings
 
@@ -54,13 +54,18 @@ class Ready:
     redactor: Redactor
     started: RunStarted
     notices: tuple[str, ...]
+    keys: Mapping[str, str] = field(repr=False)
+    settings: Settings
 
 
-def get_ready(opening: Opening, ask: Ask | None) -> Ready:
-    """Return the session of this run; may take a second. Raises FoundryError for whatever is missing or broken."""
+def get_ready(opening: Opening, ask: Ask | None, named: str = "") -> Ready:
+    """Return the session of this run, with the model `named` if one is; may take a second.
+
+    Raises FoundryError for whatever is missing or broken.
+    """
     from foundry.agent.definition import load_definition
-    from foundry.models.catalog import connect
     from foundry.session.approvals import Approvals, check_mode
+    from foundry.session.embedded import connected
     from foundry.session.prompt import system_prompt
     from foundry.session.session import Session
     from foundry.session.toolbox import open_toolbox
@@ -69,8 +74,8 @@ def get_ready(opening: Opening, ask: Ask | None) -> Ready:
     definition = load_definition(opening.folder.config)
     keys, settings = _environment(opening, definition)
     assert opening.redactor
-    choice = _choice(opening, definition, keys, settings)
-    model: Model = connect(choice, keys, settings, _local(opening, choice.name, settings))
+    choice = _choice(opening, definition, keys, settings, named)
+    model: Model = connected(opening.folder.name, choice, keys, settings, opening.handoff)
     info = model.info
     work = _working_folder(opening, definition)
     toolbox, notices = open_toolbox(
@@ -88,7 +93,7 @@ def get_ready(opening: Opening, ask: Ask | None) -> Ready:
         clean=opening.redactor.clean,
     )
     started = RunStarted(opening.run, definition.name, info.name, str(work), opening.options.mode, info.window)
-    return Ready(session, toolbox, definition, choice, opening.redactor, started, tuple(notices))
+    return Ready(session, toolbox, definition, choice, opening.redactor, started, tuple(notices), keys, settings)
 
 
 def _environment(opening: Opening, definition: AgentDefinition) -> tuple[dict[str, str], Settings]:
@@ -108,26 +113,19 @@ def _environment(opening: Opening, definition: AgentDefinition) -> tuple[dict[st
     return keys, with_env_file(settings, own)
 
 
-def _choice(opening: Opening, definition: AgentDefinition, keys: Mapping[str, str], settings: Settings) -> Choice:
-    """Return the model: what the CLI chose, else chosen here in the order flag, environment, the agent's own, the home's."""
+def _choice(
+    opening: Opening, definition: AgentDefinition, keys: Mapping[str, str], settings: Settings, named: str
+) -> Choice:
+    """Return the model: the one `named` in the chat, what the CLI chose, else chosen here in the order flag, environment, the agent's own, the home's."""
     from foundry.models.catalog import Choice, choose
 
+    if named:
+        return Choice(choose(named, keys, settings).name, "/model")
     if opening.handoff and opening.handoff.model:
         return Choice(opening.handoff.model, opening.handoff.why)
     settings = settings.over("agent", {"model": definition.model or None})
     settings = settings.over("flag", {"model": opening.options.model or None})
     return choose(settings["model"], keys, settings)
-
-
-def _local(opening: Opening, name: str, settings: Settings) -> Any:
-    """Return where the embedded model listens, for a model that is it."""
-    if not name.startswith("local:"):
-        return None
-    from foundry.models.local import LocalAddress
-
-    if opening.handoff and opening.handoff.local:
-        return LocalAddress(**opening.handoff.local)
-    raise NotReadyError("the embedded model is started by Foundry's own command", f"Use: foundry run {opening.folder.name}")
 
 
 def _working_folder(opening: Opening, definition: AgentDefinition) -> Path:
