@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 UV := $(BIN)/uv
 UV_VERSION := $(shell sed -n 's/^uv==\([0-9.]*\).*/\1/p' requirements.lock)
-QUESTION := In which file is the class AgentDefinition defined?
+QUESTION := Which license does the file LICENSE name?
 # Bytecode is what makes the second start quick.
 unexport PYTHONDONTWRITEBYTECODE
 export PYTHONUTF8 := 1

@@ -5,97 +5,40 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
-import re
 import shutil
 import sys
 import time
-import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol, TextIO
+from typing import Any, Literal, Protocol, TextIO
 
 from foundry.errors import FoundryError
+from foundry.text import at_words, shared_out
+from foundry.text import fit as fit
+from foundry.text import one_line as one_line
+from foundry.text import visible as visible
+from foundry.text import width_of as width_of
 
-# C0 but tab and newline, DEL, C1, bidi controls, zero-width and other invisible characters, variation selectors, line
-# separators, surrogates, tags.
-_HIDDEN = re.compile(
-    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u00ad\u034f\u0600-\u0605\u061c\u06dd\u070f\u0890\u0891\u08e2\u115f\u1160\u17b4\u17b5"
-    "\u180b-\u180f\u200b-\u200f\u2028-\u202e\u2060-\u206f\u2800\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufffb"
-    "\ud800-\udfff\U000110bd\U000110cd\U00013430-\U0001345f\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff]"
-)
-# The two of them that make an emoji what it is pass inside one.
-_IN_EMOJI = "\ufe0f\u200d"
+_NARROWEST = 16  # columns below which text is left to the terminal to break
+_WIDEST = 60  # columns that are lined up where nobody watches
 _STYLES = {"bold": "1", "dim": "2", "red": "31", "green": "32", "yellow": "33", "blue": "34", "cyan": "36"}
-
-
-def visible(text: str) -> str:
-    """Return `text` with every byte that could act on a terminal or hide from the eye written out, as in <U+202E> or ^[."""
-    return _HIDDEN.sub(_written_out, text.replace("\r\n", "\n"))
-
-
-def _written_out(found: re.Match[str]) -> str:
-    one = found.group()
-    if one in _IN_EMOJI and _inside_emoji(found.string, found.start()):
-        return one
-    point = ord(one)
-    if point < 0x20:
-        return "^" + chr(point + 64)
-    return "^?" if point == 0x7F else f"<U+{point:04X}>"
-
-
-def _inside_emoji(text: str, place: int) -> bool:
-    """Return whether the selector or joiner there stands where an emoji has one: after a symbol, and a joiner before one too."""
-    before, after = text[max(place - 2, 0) : place], text[place + 1 : place + 2]
-    if text[place] == "\ufe0f":
-        return _is_symbol(before[-1:]) or (before[-1:] in set("#*0123456789") and after == "\u20e3")
-    return _is_symbol(before.removesuffix("\ufe0f")[-1:]) and _is_symbol(after)
-
-
-def _is_symbol(one: str) -> bool:
-    return one > "\x7f" and unicodedata.category(one) in {"So", "Sm", "Sk", "Po"} and not _HIDDEN.match(one)
-
-
-def one_line(text: str, width: int = 200) -> str:
-    """Return `text` escaped, on one line, cut to `width` columns with an ellipsis."""
-    return fit(" ".join(visible(text).split()), width)
-
-
-def width_of(text: str) -> int:
-    """Return how many terminal columns `text` takes."""
-    if text.isascii():
-        return len(text)
-    return sum(map(_columns_of, text))
-
-
-def _columns_of(one: str) -> int:
-    if unicodedata.combining(one) or one in "\ufe0f\u200d":
-        return 0
-    return 2 if unicodedata.east_asian_width(one) in "WF" else 1
-
-
-def fit(text: str, width: int) -> str:
-    """Return `text` cut to `width` columns, an ellipsis where something is missing."""
-    if width_of(text) <= width:
-        return text
-    taken, columns = [], 0
-    for one in text:
-        columns += width_of(one)
-        if columns > width - 1:
-            break
-        taken.append(one)
-    return "".join(taken) + "…"
 
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """Rows under headings; the last column takes what width is left. `styles` colours a cell by its text."""
+    """Rows under headings, `styles` colouring a cell by its text.
+
+    `last` says what becomes of last cells for which a terminal has no room: cut, broken into lines (their own line ends kept), or
+    put below.
+    """
 
     columns: tuple[str, ...]
     rows: Sequence[tuple[str, ...]]
     empty: str = ""
     styles: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    last: Literal["cut", "broken", "below"] = "cut"
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,7 +97,12 @@ class Console:
             self.envelope({"ok": True, "data": plain(data), "error": None})
             return
         for block in data.shown():
-            self._write(self.out, self._rendered(block) + "\n")
+            self.block(block)
+
+    def block(self, block: Block) -> None:
+        """Print one block as data."""
+        self._clear_bar()
+        self._write(self.out, self._rendered(block) + "\n")
 
     def envelope(self, body: Mapping[str, Any]) -> None:
         """Print one JSON envelope on a line of its own."""
@@ -166,6 +114,7 @@ class Console:
 
     def text(self, text: str, end: str = "\n") -> None:
         """Print escaped text as data: an answer."""
+        self._clear_bar()
         self._write(self.out, visible(text) + end)
 
     # beside the data ---------------------------------------------------------------------------------------------------
@@ -178,12 +127,17 @@ class Console:
     def warn(self, text: str) -> None:
         """Say one line on stderr that deserves a look."""
         self._clear_bar()
-        self._write(self.err, self._styled("! " + visible(text), "yellow", self.err) + "\n")
+        self._write(self.err, self._styled("! " + self._flowing(text, self.err, 2), "yellow", self.err) + "\n")
 
     def step(self, text: str) -> None:
         """Say on stderr that a step begins."""
         self._clear_bar()
-        self._write(self.err, self._styled("· " + visible(text), "dim", self.err) + "\n")
+        self._write(self.err, self._styled("· " + self._flowing(text, self.err, 2), "dim", self.err) + "\n")
+
+    def aside(self, text: str) -> None:
+        """Say one line on stderr that need not catch the eye."""
+        self._clear_bar()
+        self._write(self.err, self._styled(visible(text), "dim", self.err) + "\n")
 
     def amount(self, text: str, done: int, total: int) -> None:
         """Draw how far a step is, in place on a terminal, every ten seconds elsewhere."""
@@ -224,9 +178,15 @@ class Console:
             told = {"code": error.code, "message": error.message, "hint": error.hint}
             self.envelope({"ok": False, "data": None, "error": told})
             return
-        self._write(self.err, self._styled("error: ", "red", self.err) + visible(error.message) + "\n")
+        self._write(self.err, self._styled("error: ", "red", self.err) + self._flowing(error.message, self.err, 7) + "\n")
         if error.hint:
-            self._write(self.err, self._styled("  try: ", "dim", self.err) + visible(error.hint) + "\n")
+            self._write(self.err, self._styled("  try: ", "dim", self.err) + self._flowing(error.hint, self.err, 7) + "\n")
+
+    def interrupted(self) -> None:
+        """End the line on which Ctrl+C left a terminal's cursor."""
+        self._clear_bar()
+        if self.err.isatty():
+            self._write(self.err, "\n")
 
     # questions ----------------------------------------------------------------------------------------------------------
 
@@ -281,34 +241,59 @@ class Console:
 
     def _rendered(self, block: Block) -> str:
         if isinstance(block, str):
-            return visible(block)
+            return self._flowing(block, self.out, 0)
         if isinstance(block, Table):
             return "\n".join(self._table(block)) if block.rows else visible(block.empty)
         wide = max((width_of(name) for name, _ in block.pairs), default=0)
         title = [self._styled(visible(block.title), "bold", self.out)] if block.title else []
-        pad = " " * (wide + 2)
         lines = [
             self._styled(visible(name), "cyan", self.out)
             + " " * (wide - width_of(name) + 2)
-            + visible(value).replace("\n", "\n" + pad)
+            + self._flowing(value, self.out, wide + 2)
             for name, value in block.pairs
         ]
         return "\n".join(title + lines)
 
+    def _flowing(self, text: str, stream: TextIO, indent: int) -> str:
+        """Return escaped text whose further lines stand under its first, `indent` columns in; a terminal's are cut at words."""
+        room = self.columns() - indent if stream.isatty() else 0
+        lines = visible(text).split("\n")
+        if room >= _NARROWEST:
+            lines = [part for line in lines for part in at_words(line, room)]
+        return ("\n" + " " * indent).join(lines)
+
     def _table(self, table: Table) -> Iterator[str]:
         rows = [tuple(" ".join(visible(cell).split()) for cell in row) for row in table.rows]
         widths = [max(width_of(row[i]) for row in [table.columns, *rows]) for i in range(len(table.columns))]
-        if self.out.isatty():
-            widths[-1] = max(self.columns() - sum(widths[:-1]) - 2 * (len(widths) - 1), 12)
-        yield self._row(table.columns, widths, lambda _: "bold")
-        for row in rows:
-            yield self._row(row, widths, lambda cell: table.styles.get(cell, ""))
+        if not self.out.isatty():
+            # What is piped is whole, one line a row; only the blanks that line it up are limited.
+            yield from (
+                self._row(row, [min(one, _WIDEST) for one in widths], table, whole=True) for row in (table.columns, *rows)
+            )
+            return
+        room = self.columns() - 2 * (len(widths) - 1)
+        left, last = room - sum(widths[:-1]), table.last
+        if last != "cut":
+            last = "broken" if widths[-1] <= left or (last == "broken" and left >= 2 * _NARROWEST) else "below"
+            widths[-1:] = [min(widths[-1], left)] if last == "broken" else []
+        widths = shared_out(widths, room, _NARROWEST // 2)
+        indent = 4 if last == "below" else sum(widths[:-1]) + 2 * (len(widths) - 1)
+        yield self._row(table.columns, widths, table)
+        for row, given in zip(rows, table.rows, strict=True):
+            lines = [] if last == "cut" else self._broken(given[-1], self.columns() - indent)
+            yield self._row((*row[:-1], lines.pop(0)) if last == "broken" else row, widths, table)
+            yield from (" " * indent + line for line in lines)
 
-    def _row(self, cells: Sequence[str], widths: Sequence[int], style: Any) -> str:
+    @staticmethod
+    def _broken(cell: str, width: int) -> list[str]:
+        return [part for line in visible(cell).split("\n") for part in at_words(" ".join(line.split()), width, whole=False)]
+
+    def _row(self, cells: Sequence[str], widths: Sequence[int], table: Table, *, whole: bool = False) -> str:
         parts = []
-        for cell, width in zip(cells, widths, strict=True):
-            cut = fit(cell, width)
-            parts.append(self._styled(cut, style(cell), self.out) + " " * (width - width_of(cut)))
+        for cell, width in zip(cells, widths, strict=False):
+            cut = cell if whole else fit(cell, width)
+            style = "bold" if cells is table.columns else table.styles.get(cell, "")
+            parts.append(self._styled(cut, style, self.out) + " " * (width - width_of(cut)))
         return "  ".join(parts).rstrip()
 
     def _clear_bar(self) -> None:

@@ -58,7 +58,7 @@ def read_bytes(path: Path, limit: int) -> bytes:
     except FileNotFoundError:
         raise BadFileError(f"{path}: not there", code="missing_file") from None
     except OSError as error:
-        raise BadFileError(f"{path}: cannot be read: {error.strerror}") from None
+        raise BadFileError(f"{path}: cannot be read: {error.strerror}", f"Look at who owns it: ls -l {path}") from None
     if len(raw) > limit:
         raise BadFileError(
             f"{path}: larger than {limit // 1024 // 1024} MiB", "It should be a small file; look at what is in it."

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 
 import click
 
+from foundry import words
 from foundry.agent.folder import Home
 from foundry.console import Console, utf8_streams
 from foundry.errors import FoundryError, UsageError
@@ -47,7 +49,10 @@ def face(function: Face) -> Face:
     """Give a command what every command has: --home, --json, --debug, a console, and the error door around it."""
 
     @click.option(
-        "--home", metavar="PATH", help="Folder that holds agents/ (default: FOUNDRY_HOME, the nearest with .foundry/, here)."
+        "--home",
+        metavar="PATH",
+        type=click.Path(),
+        help="Folder that holds agents/ (default: FOUNDRY_HOME, the nearest with .foundry/, here).",
     )
     @click.option("--json", "as_json", is_flag=True, help="Print one JSON envelope on stdout.")
     @click.option("--debug", is_flag=True, help="Show the traceback of a bug.")
@@ -58,37 +63,22 @@ def face(function: Face) -> Face:
         console = Console(as_json=as_json)
         context = click.get_current_context()
         context.meta["foundry.debug"] = debug
-        return guarded(console, debug, lambda: function(console, Home(find_home(home)), **options))
+
+        def clean(text: str) -> str:
+            from foundry.agent.secrets import everything_secret
+
+            try:
+                place = find_home(home)
+            except OSError:  # the folder we stand in is gone, and perhaps that is what is reported
+                place = Path(os.devnull)
+            return everything_secret(Home(place), os.environ).clean(text)
+
+        return guarded(console, debug, lambda: function(console, Home(find_home(home)), **options), clean)
 
     return call
 
 
-def _agent_names(ctx: click.Context, _: click.Parameter, incomplete: str) -> list[str]:
-    home = Home(find_home(ctx.params.get("home")))
-    return [name for name in home.names() if name.lower().startswith(incomplete.lower())]
-
-
-def _tool_names(ctx: click.Context, _: click.Parameter, incomplete: str) -> list[str]:
-    from foundry.plugins.loader import BUILT_INS
-
-    *before, last = incomplete.split(",")
-    return [",".join([*before, name]) for name in BUILT_INS if name.startswith(last)]
-
-
-agent = click.argument("name", shell_complete=_agent_names)
-
-
-def _words(text: str | None) -> tuple[str, ...]:
-    return tuple(word.strip() for word in (text or "").split(",") if word.strip())
-
-
-def _text_or_file(given: str) -> str:
-    if not given.startswith("@"):
-        return given
-    try:
-        return Path(given[1:]).read_text("utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"--instructions: {given[1:]} cannot be read: {error}", "Give a UTF-8 text file after the @.") from None
+agent = click.argument("name", shell_complete=words.agent_names)
 
 
 # agents --------------------------------------------------------------------------------------------------------------
@@ -99,16 +89,24 @@ def _text_or_file(given: str) -> str:
 @click.option("--description", default="", help="One line saying what it is for.")
 @click.option("--dependencies", metavar="A,B", help="Python packages its plugins need.")
 @click.option(
-    "--tools", metavar="X,Y", shell_complete=_tool_names, help="Plugins or tools of the standard library (see: foundry tools)."
+    "--tools",
+    metavar="X,Y",
+    shell_complete=words.tool_names,
+    help="Plugins or tools of the standard library (see: foundry tools).",
 )
-@click.option("--blueprint", default="plain", show_default=True, help="What it starts from.")
+@click.option("--blueprint", default="plain", show_default=True, shell_complete=words.blueprint_names, help="What to start from.")
 @click.option("--model", default="", metavar="PROVIDER:NAME", help="The model it thinks with (default: chosen at each start).")
 @click.option("--instructions", default="", metavar="TEXT|@FILE", help="What it is told before every conversation.")
 @click.option("--python", "python", default="", metavar="X.Y", help="Python of its environment (default: the one running).")
 @click.option(
     "--env", "variables", multiple=True, metavar="KEY", help="A variable it needs; asked for on a terminal. Repeatable."
 )
-@click.option("--env-file", type=click.Path(path_type=Path), help="Take values for .env from this file.")
+@click.option(
+    "--env-file",
+    metavar="FILE",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Take values for .env from this file.",
+)
 @click.option("--no-input", is_flag=True, help="Ask nothing.")
 @click.option("--run", "then_run", is_flag=True, help="Talk to it as soon as it is there.")
 @face
@@ -124,16 +122,16 @@ def create(console: Console, home: Home, name: str, **given: Any) -> int | None:
         home,
         name,
         description=given["description"],
-        dependencies=_words(given["dependencies"]),
-        tools=None if given["tools"] is None else _words(given["tools"]),
+        dependencies=words.listed(given["dependencies"]),
+        tools=None if given["tools"] is None else words.listed(given["tools"]),
         blueprint=given["blueprint"],
         model=given["model"],
-        instructions=_text_or_file(given["instructions"]),
+        instructions=words.text_or_file(given["instructions"], "--instructions"),
         env=dict.fromkeys((*given["variables"], *values), ""),
         env_values=values,
         settings=settings,
         progress=console,
-        ask_secret=(lambda key, why: console.hidden(f"{key} ({why})" if why else key)) if asked else None,
+        ask_secret=words.asking(console) if asked else None,
     )
     if not given["then_run"]:
         console.result(made)
@@ -144,7 +142,9 @@ def create(console: Console, home: Home, name: str, **given: Any) -> int | None:
 @cli.command()
 @agent
 @click.option("-p", "--prompt", metavar="TEXT", help="Ask once, print the answer, end. What is piped in is the material.")
-@click.option("--folder", metavar="PATH", help="What its file tools may touch in this run (default: its workspace/).")
+@click.option(
+    "--folder", metavar="PATH", type=click.Path(), help="What its file tools may touch in this run (default: its workspace/)."
+)
 @click.option("--mode", type=click.Choice(["plan", "run", "edit", "auto"]), help="What it may do unasked (default: run).")
 @click.option("--edit", is_flag=True, help="The same as --mode edit.")
 @click.option("--output", type=click.Choice(["text", "json", "events"]), help="How a one-shot run answers (default: text).")
@@ -156,6 +156,8 @@ def run(console: Console, home: Home, name: str, **given: Any) -> int | None:
     """Talk to an agent on the terminal, or ask it once with -p or a pipe."""
     if given.pop("edit"):
         given["mode"] = "edit"
+    if given["prompt"] is not None and not given["prompt"].strip() and sys.stdin.isatty():
+        raise UsageError("-p is empty", "Say what to ask; without -p it is a conversation.")
     if console.as_json and given["output"] is None:
         given["output"] = "json"
     return _start(console, home, name, given)
@@ -167,7 +169,15 @@ def _start(console: Console, home: Home, name: str, given: dict[str, Any]) -> in
     console.as_json = console.as_json or given.get("output") == "json"
     consent = console.yes if console.can_ask() else None
     debug = click.get_current_context().meta["foundry.debug"]
-    return run_agent(home, name, settings=load_settings(home.path), progress=console, consent=consent, debug=debug, **given)
+    try:
+        return run_agent(home, name, settings=load_settings(home.path), progress=console, consent=consent, debug=debug, **given)
+    except FoundryError as error:
+        if given.get("output") != "events":
+            raise error.for_agent(name) from None
+        from foundry.messages import Failed, to_json
+
+        console.line(to_json(Failed(error.code, error.message, error.for_agent(name).hint)))
+        return error.exit_code
 
 
 @cli.command("list")
@@ -231,7 +241,7 @@ def delete(console: Console, home: Home, name: str, yes: bool, purge: bool) -> N
 
 
 @cli.command()
-@click.argument("name")
+@click.argument("name", shell_complete=words.deleted_names)
 @face
 def restore(console: Console, home: Home, name: str) -> None:
     """Bring an agent back from the trash: the newest of that name, or the entry named."""
@@ -249,7 +259,7 @@ def trash(console: Console, home: Home, action: str, yes: bool) -> None:
     from foundry.plugins.foundry_core.manage_trash import empty_trash, list_trash
 
     entries = list_trash(home)
-    if action == "list":
+    if action == "list" or not entries.entries:
         console.result(entries)
         return
     if not yes:
@@ -257,7 +267,7 @@ def trash(console: Console, home: Home, action: str, yes: bool) -> None:
             raise UsageError("emptying the trash needs a yes, and nobody is there to ask", "foundry trash empty --yes")
         console.result(entries)
         if not console.yes("Remove all of it for good?"):
-            raise FoundryError("nothing was removed", "Answer y to remove it.", code="declined")
+            raise FoundryError("nothing was removed: the answer was no", "Answer y to remove it.", code="declined")
     console.result(empty_trash(home, progress=console))
 
 
@@ -277,7 +287,7 @@ def sync(console: Console, home: Home, name: str) -> None:
 @cli.command()
 @agent
 @click.argument("action", type=click.Choice(["show", "set", "unset", "check"]), default="show")
-@click.argument("key", default="")
+@click.argument("key", default="", shell_complete=words.variable_names)
 @face
 def env(console: Console, home: Home, name: str, action: str, key: str) -> None:
     """Show what an agent's .env needs and has; set KEY from a hidden prompt or standard input; unset KEY; check."""
@@ -287,7 +297,7 @@ def env(console: Console, home: Home, name: str, action: str, key: str) -> None:
         raise UsageError(f"foundry env NAME {action} takes {'a KEY' if not key else 'no KEY'}", "foundry env --help")
     settings = load_settings(home.path)
     if action == "set":
-        value = console.hidden(f"{key} (not shown)") if console.can_ask() else sys.stdin.read().removesuffix("\n")
+        value = words.secret(console, key, agent_env.env_why(home, name, key), f"foundry env {name} set {key}")
         console.result(agent_env.env_set(home, name, key, value))
     elif action == "unset":
         console.result(agent_env.env_unset(home, name, key))
@@ -298,7 +308,7 @@ def env(console: Console, home: Home, name: str, action: str, key: str) -> None:
 
 
 @cli.command()
-@click.argument("name", required=False, shell_complete=_agent_names)
+@click.argument("name", required=False, shell_complete=words.agent_names)
 @face
 def doctor(console: Console, home: Home, name: str | None) -> int:
     """Check this machine, the providers and the agents; each finding names the command that mends it."""
@@ -310,7 +320,7 @@ def doctor(console: Console, home: Home, name: str | None) -> int:
 
 
 @cli.command()
-@click.argument("name", required=False, shell_complete=_agent_names)
+@click.argument("name", required=False, shell_complete=words.agent_names)
 @face
 def tools(console: Console, home: Home, name: str | None) -> None:
     """List the tools there are, or those of one agent, without importing them."""

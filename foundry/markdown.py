@@ -10,17 +10,22 @@ from typing import Any, ClassVar
 from foundry.console import Console, visible, width_of
 
 _FENCE = re.compile(r" {0,3}(`{3,}|~{3,})(.*)")
+_CODES = re.compile("\x1b\\[[0-9;]*m")
 _LIVE_ROWS = 12
 
 
 class MarkdownStream:
-    """Feed it an answer in pieces; `end` draws what is left. Everything is escaped before it is drawn."""
+    """Feed it an answer in pieces; `end` draws what is left. Everything is escaped before it is drawn.
 
-    def __init__(self, console: Console) -> None:
+    With `apart`, a blank line keeps each answer from what stands above it.
+    """
+
+    def __init__(self, console: Console, *, apart: bool = False) -> None:
         self._console = console
+        self._apart = apart
         self._open = ""
         self._rows: list[str] = []
-        self._any = False
+        self._any = apart
 
     def feed(self, text: str) -> None:
         """Take the next piece and draw what changed."""
@@ -42,7 +47,7 @@ class MarkdownStream:
         codes = self._erased(0) + "".join(map(self._block, [*blocks, rest]))
         if codes:
             self._console.drawn(codes)
-        self._any = False
+        self._any = self._apart
 
     def _block(self, text: str) -> str:
         if not text.strip():
@@ -98,15 +103,17 @@ def split_blocks(text: str) -> tuple[list[str], str]:
 
 
 def wrapped(text: str, width: int) -> list[str]:
-    """Return `text` as rows of at most `width` columns."""
+    """Return `text` as rows of at most `width` columns, broken after a space where there is one."""
     rows = []
     for line in text.expandtabs(4).split("\n"):
         row, used = "", 0
         for one in line:
             columns = width_of(one)
             if used + columns > max(width, 2):
-                rows.append(row)
-                row, used = "", 0
+                words = row.rfind(" ") + 1 or len(row)
+                rows.append(row[:words])
+                row = row[words:]
+                used = width_of(row)
             row += one
             used += columns
         rows.append(row)
@@ -131,12 +138,16 @@ def rendered(text: str, console: Console) -> str:
         highlight=False,
     )
     drawer.print(_markdown(visible(text)))
-    lines = [line.rstrip() for line in target.getvalue().split("\n")]
+    # Rich pads tables and code with blank rows, in colour too; one blank line between blocks is ours to draw.
+    lines = [line if _CODES.sub("", line).strip() else "" for line in map(str.rstrip, target.getvalue().split("\n"))]
     return "\n".join(lines).strip("\n") + "\n"
 
 
 def _markdown(text: str) -> Any:
-    from rich.markdown import Heading, Markdown
+    from markdown_it import MarkdownIt
+    from rich.markdown import CodeBlock, Heading, ListItem, Markdown
+    from rich.segment import Segment
+    from rich.syntax import Syntax
 
     class LeftHeading(Heading):
         """A heading where the text is, without a box."""
@@ -146,7 +157,36 @@ def _markdown(text: str) -> Any:
             self.text.stylize("bold underline" if self.tag == "h1" else "bold")
             yield self.text
 
-    class Plain(Markdown):
-        elements: ClassVar = {**Markdown.elements, "heading_open": LeftHeading}
+    class DottedItem(ListItem):
+        """A list's item with its number as it was written: 1. and not 1."""
 
-    return Plain(text, code_theme="ansi_dark", hyperlinks=False)
+        def render_number(self, console: Any, options: Any, number: int, last_number: int) -> Any:
+            wide = len(str(last_number)) + 2
+            text = console.render_lines(self.elements, options.update(width=max(options.max_width - wide, 1)))
+            style = console.get_style("markdown.item.number", default="none")
+            for place, line in enumerate(text):
+                yield Segment(" " * wide if place else f"{number}.".rjust(wide - 1) + " ", style)
+                yield from line
+                yield Segment.line()
+
+    class Code(CodeBlock):
+        """Code without empty rows above and below."""
+
+        def __rich_console__(self, *_: Any) -> Any:
+            code = str(self.text).rstrip()
+            yield Syntax(code, self.lexer_name, theme=self.theme, word_wrap=True, padding=(0, 1))
+
+    class Plain(Markdown):
+        elements: ClassVar = {
+            **Markdown.elements,
+            "heading_open": LeftHeading,
+            "list_item_open": DottedItem,
+            "fence": Code,
+            "code_block": Code,
+        }
+
+    drawn = Plain("", code_theme="ansi_dark", hyperlinks=False)
+    # HTML and pictures stay as they are written: a model that says <input> means it, and Rich would leave it out.
+    parser = MarkdownIt().enable(["strikethrough", "table"]).disable(["image", "html_inline", "html_block"])
+    drawn.markup, drawn.parsed = text, parser.parse(text)
+    return drawn

@@ -18,6 +18,11 @@ from foundry.errors import FoundryError
 from foundry.settings import state_folder
 
 _REPORTS_KEPT = 20
+# What the disk, its owner or whoever named a path answers for, and no bug of ours.
+_REFUSED = {
+    *(errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.EFBIG),
+    *(errno.ENAMETOOLONG, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ELOOP, errno.ESTALE),
+}
 
 
 class _Bug(FoundryError):
@@ -45,6 +50,7 @@ def guarded(
         console.error(error)
         return error.exit_code
     except KeyboardInterrupt:
+        console.interrupted()
         return 130
     except Ended as ended:
         return 128 + ended.number
@@ -55,10 +61,23 @@ def guarded(
         if isinstance(error, OSError) and error.errno == errno.EIO:  # the terminal is gone
             stop_writing()
             return 128 + signal.SIGHUP
+        if isinstance(error, OSError) and error.errno in _REFUSED and error.filename is not None:
+            console.error(_refused(error, clean))
+            return FoundryError.exit_code
         if debug:
             console.note(clean(traceback.format_exc()))
         console.error(_bug(error, clean))
         return _Bug.exit_code
+
+
+def _refused(error: OSError, clean: Callable[[str], str]) -> FoundryError:
+    """Return as an expected failure that the system refused a file or folder."""
+    full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+    hint = (
+        "Make room and do it again." if full else "Look at who owns it and what stands there; foundry doctor looks at the home."
+    )
+    told = clean(f"{os.fsdecode(error.filename)}: {error.strerror}")
+    return FoundryError(told, hint, code="disk_full" if full else "disk")
 
 
 def stop_writing() -> None:
@@ -70,7 +89,7 @@ def stop_writing() -> None:
 
 
 def _bug(error: Exception, clean: Callable[[str], str]) -> _Bug:
-    told = clean(f"{type(error).__name__}: {error}".splitlines()[0][:300])
+    told = clean(f"{type(error).__name__}: {error}".splitlines()[0])[:300]  # cut last: half a secret is not known as one
     try:
         path = _write(clean(_report(error)))
     except OSError:

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import settings
 
 REAL_HOME = Path.home()
-# Started in the background of a script, Ctrl+C is ignored, and children inherit that; the tests of Ctrl+C need the ordinary world.
+# In the background of a script Ctrl+C is ignored, and children inherit that; its tests need the ordinary world.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 # A shared machine stalls now and then; how long an example takes is no property of ours.
 settings.register_profile("ours", deadline=None)

@@ -97,3 +97,40 @@ def test_completion_offers_the_agents_there_are(home: Path, monkeypatch: pytest.
     monkeypatch.setenv("COMP_CWORD", "2")
 
     assert "scout" in foundry().stdout
+
+
+@pytest.mark.parametrize("words", [["create", "x"], ["list"], ["show", "x"], ["trash"], ["delete", "x", "--yes"], ["settings"]])
+@pytest.mark.parametrize("place", ["file", "file/below", "agents-is-a-file", "n" * 300])
+def test_a_home_that_cannot_be_one_is_an_expected_error_and_no_bug(tmp_path: Path, place: str, words: list[str]) -> None:
+    (tmp_path / "file").write_text("")
+    (tmp_path / "agents-is-a-file").mkdir()
+    (tmp_path / "agents-is-a-file" / "agents").write_text("")
+
+    told = foundry(*words, "--home", str(tmp_path / place), "--json")
+
+    assert told.returncode in {0, 1, 2}, told.stdout
+    error = json.loads(told.stdout)["error"]
+    assert (error is None) == (told.returncode == 0)
+    assert (error or {}).get("hint") != ""
+    assert words[0] != "create" or error
+
+
+def completed(*words: str, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What bash is offered for the last of the words."""
+    monkeypatch.setenv("_FOUNDRY_COMPLETE", "bash_complete")
+    monkeypatch.setenv("COMP_WORDS", " ".join(["foundry", *words]))
+    monkeypatch.setenv("COMP_CWORD", str(len(words)))
+    return [line.partition(",")[2] for line in foundry().stdout.splitlines()]
+
+
+def test_completion_knows_blueprints_variables_the_trash_and_folders(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    agent = home / "agents" / "scout"
+    agent.mkdir(parents=True)
+    (agent / "agent.config.json").write_text('{"name": "scout", "env": ["API_TOKEN"]}')
+    (home / ".foundry" / "trash" / "old@20261121T054042Z").mkdir(parents=True)
+
+    assert completed("create", "x", "--blueprint", "gu", monkeypatch=monkeypatch) == ["guide"]
+    assert completed("env", "scout", "set", "api", monkeypatch=monkeypatch) == ["API_TOKEN"]
+    assert completed("restore", "o", monkeypatch=monkeypatch) == ["old", "old@20261121T054042Z"]
+    assert completed("create", "x", "--tools", "clock,gr", monkeypatch=monkeypatch) == ["clock,grep_codebase"]
+    assert completed("env", "nobody", "set", "a", monkeypatch=monkeypatch) == [""]

@@ -189,3 +189,48 @@ def test_a_table_lines_up_and_an_empty_one_says_so() -> None:
 
 def test_plain_data_is_json_data() -> None:
     assert plain({"a": (Path("/x"), frozenset({1}))}) == {"a": ["/x", [1]]}
+
+
+class Terminal(io.StringIO):
+    """A stream that is a terminal."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+CELLS = st.lists(
+    st.text(st.sampled_from("ab -漢\n\t") | st.characters(exclude_categories=["Cs"]), max_size=120), min_size=3, max_size=3
+)
+
+
+@unhurried
+@given(st.lists(CELLS, max_size=4), st.integers(30, 120), st.sampled_from(["cut", "broken", "below"]))
+def test_no_line_of_a_table_is_wider_than_the_terminal(rows: list[list[str]], width: int, last: str) -> None:
+    out = Terminal()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("COLUMNS", str(width))
+        patch.setenv("NO_COLOR", "1")
+        Console(out=out).block(Table(("ONE", "TWO", "THREE"), [(one, two, three) for one, two, three in rows], "-", last=last))  # type: ignore[arg-type]
+
+    assert all(width_of(line) <= width for line in out.getvalue().splitlines())
+
+
+@pytest.mark.parametrize("width", [50, 70, 200])
+def test_a_broken_or_lower_last_cell_loses_nothing(width: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", str(width))
+    for last in ("broken", "below"):
+        out = Terminal()
+        Console(out=out).block(Table(("A", "B"), [("x" * 20, "word " * 30 + "end")], last=last))  # type: ignore[arg-type]
+
+        assert out.getvalue().split().count("word") == 30
+        assert out.getvalue().split()[-1] == "end"
+
+
+def test_a_piped_table_is_whole_one_line_a_row() -> None:
+    out = io.StringIO()
+    Console(out=out).block(Table(("A", "B"), [("x" * 500, "y" * 500), ("a", "b")], last="broken"))
+
+    first, long, short = out.getvalue().splitlines()
+    assert long == "x" * 500 + "  " + "y" * 500
+    assert len(first) < 100
+    assert short.split() == ["a", "b"]

@@ -72,8 +72,10 @@ def refuse_taken(home: Home, name: str, *, but: str = "") -> None:
 
 
 def sweep(home: Home) -> int:
-    """Remove half-made agents whose process is gone, and return how many; cheap when there is none."""
+    """Remove half-made agents whose process is gone, and return how many; end removals cut short. Cheap when there is none."""
     swept = 0
+    with suppress(FoundryError):
+        trash.finish_purges(home)
     with suppress(FileNotFoundError, NotADirectoryError):
         found = [Path(one.path) for one in os.scandir(home.agents) if _GROWING.fullmatch(one.name)]
         for path in found:

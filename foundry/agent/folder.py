@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from foundry.errors import NotFoundError
+from foundry.errors import FoundryError, NotFoundError
 from foundry.files import nearest
 
 
@@ -81,17 +82,30 @@ class Home:
         return self.path / ".env"
 
     def prepare(self) -> None:
-        """Make agents/ and .foundry/ where they are missing; .foundry/ is 0700."""
-        self.agents.mkdir(parents=True, exist_ok=True)
-        self.own.mkdir(mode=0o700, exist_ok=True)
+        """Make agents/ and .foundry/ where they are missing; .foundry/ is 0700. Raises FoundryError where that is refused."""
+        try:
+            self.agents.mkdir(parents=True, exist_ok=True)
+            self.own.mkdir(mode=0o700, exist_ok=True)
+        except OSError as error:
+            raise FoundryError(
+                f"no agent can be kept in {self.path}: {error.filename}: {error.strerror}",
+                "Choose another home with --home or FOUNDRY_HOME.",
+                code="home",
+            ) from None
 
     def names(self) -> list[str]:
-        """Return the names of all agents, sorted: folders of agents/ whose name does not start with a dot, links left out."""
-        if not self.agents.is_dir():
+        """Return the names of all agents, sorted: folders of agents/ whose name does not start with a dot, links left out.
+
+        Raises FoundryError for a folder that may not be read.
+        """
+        try:
+            found = [one.name for one in os.scandir(self.agents) if one.name[0] != "." and one.is_dir(follow_symlinks=False)]
+        except (FileNotFoundError, NotADirectoryError):
             return []
-        found = [
-            one.name for one in self.agents.iterdir() if not one.name.startswith(".") and one.is_dir() and not one.is_symlink()
-        ]
+        except OSError as error:
+            raise FoundryError(
+                f"{self.agents} cannot be read: {error.strerror}", f"Look at who owns it: ls -ld {self.agents}", code="home"
+            ) from None
         return sorted(found, key=str.lower)
 
     def same_name(self, name: str) -> str:

@@ -12,7 +12,7 @@ from foundry.agent.record import AgentRecord, load_record
 from foundry.errors import FoundryError, NotReadyError
 
 State = Literal["ready", "needs sync", "broken"]
-_PUT_BACK = "Put the file back from a copy or another agent."
+_PUT_BACK = "put the file back from a copy of the agent, or drop what is left: foundry delete {}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,9 +36,9 @@ def look_at(folder: AgentFolder, runtime: str) -> Health:
         check_agent_name(folder.name)
         definition = load_definition(folder.config)
     except FoundryError as error:
-        return Health("broken", _short(error.message, folder), _short(error.hint, folder) or _PUT_BACK)
+        return Health("broken", _short(error.message, folder), _short(error.hint, folder) or _PUT_BACK.format(folder.name))
     if not (folder.path / definition.entry_file).is_file():
-        return Health("broken", f"{definition.entry_file} is missing", _PUT_BACK, definition=definition)
+        return Health("broken", f"{definition.entry_file} is missing", _PUT_BACK.format(folder.name), definition=definition)
     sync = f"foundry sync {folder.name}"
     try:
         record = load_record(folder)

@@ -32,6 +32,11 @@ class Uv:
     progress: Progress = field(default_factory=Silent)
     held: Sequence[int] = ()
 
+    @property
+    def apart(self) -> bool:
+        """Whether uv's cache lies on another filesystem, so that the spare one serves: hard links cannot cross."""
+        return _device(cache_folder()) != _device(self.beside)
+
     def run(self, *argv: str, stdin: str = "") -> str:
         """Run uv once and return its stdout. Raises a FoundryError that says what failed."""
         finished = self._started(argv, stdin)
@@ -47,7 +52,8 @@ class Uv:
 
     def _started(self, argv: Sequence[str], stdin: str) -> processes.Finished:
         program = find_uv()
-        environment = processes.clean_environment({**_cache(self.beside, self.spare_cache), "NO_COLOR": "1"}, installer=True)
+        cache = {"UV_CACHE_DIR": str(self.spare_cache)} if self.apart else {}
+        environment = processes.clean_environment({**cache, "NO_COLOR": "1"}, installer=True)
         # From / no uv.toml or pyproject.toml of a folder nobody asked about can change what is installed from where.
         return processes.run(
             [program, *argv], cwd=Path("/"), env=environment, stdin=stdin, on_line=self._heard, pass_fds=self.held
@@ -74,12 +80,6 @@ def cache_folder() -> Path:
     return Path(named) if named else Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "uv"
 
 
-def _cache(beside: Path, spare: Path) -> dict[str, str]:
-    """Return the environment that puts uv's cache where hard links reach: they cannot cross filesystems."""
-    same = _device(cache_folder()) == _device(beside)
-    return {} if same else {"UV_CACHE_DIR": str(spare)}
-
-
 def _device(path: Path) -> int:
     for one in (path, *path.parents):
         try:
@@ -103,7 +103,7 @@ def failure(told: str) -> FoundryError:
     cause = _cause(lines)
     if any(one in told for one in _NO_ROOM):
         return FoundryError(
-            "the disk is full (or a quota is)", "Make room and do it again; nothing was left behind.", code="disk_full"
+            "the disk is full (or a quota is)", "Make room and do it again; no half agent was left behind.", code="disk_full"
         )
     if found := re.search(r"No interpreter found for (Python [^\s]+)", told):
         hint = "Install it, or leave out --python." + (" It can be fetched when online." if "offline" in told else "")
@@ -116,6 +116,9 @@ def failure(told: str) -> FoundryError:
             "Do it once with a network (without FOUNDRY_OFFLINE and UV_OFFLINE), or leave the dependency out.",
             code="offline",
         )
+    if fetched := re.search(r"/cpython-(\d+\.\d+)[^\s/]*\.tar", told):
+        hint = "Install it, or leave out --python; fetching it failed: check the connection and the proxy (HTTPS_PROXY)."
+        return NotReadyError(f"Python {fetched[1]} is not on this machine", hint, code="no_python")
     if any(one in told for one in _NO_NETWORK):
         where = re.search(r"Failed to (?:fetch|download):? `?(\S+?)`?$", told, re.MULTILINE)
         return FoundryError(

@@ -95,6 +95,18 @@ def roll(folder: AgentFolder) -> None:
     remove(place.path)
 
 
+def give_up(folder: AgentFolder) -> Path | None:
+    """Set aside a change whose intent cannot be read, and return where what it had staged is kept; None when all is well."""
+    place = staging(folder)
+    try:
+        roll(folder)
+    except BadFileError:
+        kept = folder.path / f".foundry-unread-{os.urandom(3).hex()}"
+        place.path.rename(kept)
+        return kept
+    return None
+
+
 def remove(path: Path) -> None:
     """Remove a file, a link (never what it points to) or a whole folder; nothing there is fine."""
     if path.is_dir() and not path.is_symlink():
@@ -104,7 +116,10 @@ def remove(path: Path) -> None:
 
 
 def _forward(folder: AgentFolder, place: Staging) -> None:
-    intent = read_json(place.intent)
+    try:
+        intent = read_json(place.intent)
+    except BadFileError as error:
+        raise BadFileError(error.message, f"foundry sync {folder.name}") from None
     put, drop = _paths(intent, "put", place), _paths(intent, "drop", place)
     if intent.get("named") not in ("", None, folder.name):
         return
@@ -132,9 +147,9 @@ def _is_folder(path: Path) -> bool:
 
 
 def _paths(intent: dict[str, Any], key: str, place: Staging) -> list[str]:
-    names = intent.get(key, [])
+    names, hint = intent.get(key, []), f"foundry sync {place.path.parent.name}"
     for name in names if isinstance(names, list) else [None]:
         path = PurePosixPath(name) if isinstance(name, str) else PurePosixPath("/")
         if path.is_absolute() or ".." in path.parts or not path.parts:
-            raise BadFileError(f"{place.intent}: {name!r} is no path inside the agent's folder", "Remove that folder by hand.")
+            raise BadFileError(f"{place.intent}: {name!r} is no path inside the agent's folder", hint)
     return list(names)

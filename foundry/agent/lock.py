@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import json
 import os
@@ -44,17 +45,18 @@ def hold_shared(folder: AgentFolder, verb: str) -> Iterator[None]:
 
 
 @contextmanager
-def hold_alone(folder: AgentFolder, verb: str) -> Iterator[int]:
+def hold_alone(folder: AgentFolder, verb: str, *, settle: bool = True) -> Iterator[int]:
     """Hold the agent alone, an open intent ended first, and give the lock's handle, for a child that must hold it on.
 
-    Raises BusyError naming the live holders, NotFoundError if the agent is gone.
+    Without `settle` the intent stays open. Raises BusyError naming the live holders, NotFoundError if the agent is gone.
     """
     with _opened(folder) as handle:
         # A killed change may leave its installer writing for a moment, and that holds the lock on.
         if not _try(handle, fcntl.LOCK_EX, patience=0.2) and (_alive(folder, handle) or not _try(handle, fcntl.LOCK_EX, 5.0)):
             raise _busy(folder, handle)
         _still_there(folder, handle)
-        intent.roll(folder)
+        if settle:
+            intent.roll(folder)
         _sign(handle, verb)
         yield handle
 
@@ -95,9 +97,9 @@ def _opened(folder: AgentFolder) -> Iterator[int]:
     except (FileNotFoundError, NotADirectoryError):
         raise NotFoundError(f"no agent lies in {folder.path}", "See: foundry list") from None
     except OSError as error:
-        raise FoundryError(
-            f"{folder.holders} cannot be opened: {error.strerror}", "The agent's folder must be writable."
-        ) from None
+        strange = error.errno in (errno.EISDIR, errno.ELOOP)
+        hint = "A plain file belongs there: remove what it is now." if strange else "The agent's folder must be writable."
+        raise FoundryError(f"{folder.holders} cannot be opened: {error.strerror}", hint) from None
     try:
         yield handle
     finally:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -12,6 +13,7 @@ from foundry.errors import NotReadyError
 from foundry.files import BadFileError, nearest, read_json, write_json
 
 FORMAT = 1
+_VERSION = re.compile(r"[0-9][0-9A-Za-z.]{0,39}")
 _LISTS = ("dependencies", "extras")
 
 
@@ -66,7 +68,8 @@ def _refuse_newer(folder: AgentFolder, data: dict[str, Any]) -> None:
     if not isinstance(found, int) or isinstance(found, bool) or found < 1:
         raise _bad(folder, '"format" is no whole number from 1')
     if found > FORMAT:
-        version = str(data.get("runtime_version", ""))[:40]
+        version = str(data.get("runtime_version", ""))
+        version = version if _VERSION.fullmatch(version) else ""  # it goes into a command that people paste
         raise NotReadyError(
             f"{folder.path} was made by a newer Agent Foundry (folder format {found}; this one knows {FORMAT})",
             f"Install it: pip install 'agent-foundry>={version}'" if version else "Install the newest agent-foundry.",

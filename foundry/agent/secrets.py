@@ -8,7 +8,7 @@ import json
 import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -16,12 +16,13 @@ from urllib.parse import quote, quote_plus
 
 from foundry.agent.definition import VARIABLE_NAME
 from foundry.agent.folder import AgentFolder, Home
-from foundry.errors import UsageError
+from foundry.errors import FoundryError, UsageError
 from foundry.files import BadFileError, read_bytes, write_bytes
 
 KeySource = Literal["agent", "shell", "home"]
 MAX_ENV_BYTES = 1024 * 1024
 _BOM = "\ufeff"
+_SECRET_NAME = re.compile(r"(KEY|TOKEN|SECRET|PASSWORD|PASSWD|PASSPHRASE|CREDENTIALS?|_PAT|_DSN)S?(_|$)", re.IGNORECASE)
 _PLAIN = re.compile(r"[A-Za-z0-9_./:@%+,=-]+")
 _BLANK = r"[^\S\r\n]"
 # One binding as python-dotenv splits a file: what stands before the value, the value, an inline comment, the end of the line.
@@ -171,9 +172,19 @@ def _leading(text: str) -> str:
     return text[: len(text) - len(text.lstrip())]
 
 
+def check_name(key: str) -> str:
+    """Return `key` if a variable may be called that. Raises UsageError, without what stands after a =: it may be a secret."""
+    if VARIABLE_NAME.fullmatch(key):
+        return key
+    name, given, _ = key.partition("=")
+    if given:
+        hint = f"Give only the name, {name}; the value is asked for, or: foundry env NAME set {name}"
+        raise UsageError(f"a value does not belong on the command line, where others can read it: {name}=...", hint)
+    raise UsageError(f"{key!r} is no environment variable's name", "Letters, digits and _, not starting with a digit.")
+
+
 def _check(key: str, value: str) -> None:
-    if not VARIABLE_NAME.fullmatch(key):
-        raise UsageError(f"{key!r} is no environment variable's name", "Letters, digits and _, not starting with a digit.")
+    check_name(key)
     if "\0" in value or any("\ud800" <= one <= "\udfff" for one in value):
         raise UsageError(f"the value for {key} holds a character no .env can hold", "Give it as plain text.")
     if len(value) > MAX_ENV_BYTES // 8:
@@ -290,6 +301,16 @@ class Redactor:
                 return "".join([*given, text[start:waits]]), text[waits:]
             given += [text[start : found.start()], self._bracketed(found)]
             start = found.end()
+
+
+def everything_secret(home: Home, environment: Mapping[str, str]) -> Redactor:
+    """Return a redactor of all that could be a secret: variables called like one, and every value in a .env of the home."""
+    values = {name: value for name, value in environment.items() if _SECRET_NAME.search(name)}
+    with suppress(OSError, FoundryError):
+        for file in (home.env_file, *(home.agents / name / ".env" for name in home.names())):
+            with suppress(OSError, BadFileError):
+                values.update(read_env(file))
+    return Redactor(values)
 
 
 class RedactedStream:

@@ -51,7 +51,10 @@ class Plan:
 
 def uv_for(folder: AgentFolder, *, offline: bool, progress: Progress, held: Sequence[int] = ()) -> Uv:
     """Return uv set up for this agent's environment."""
-    return Uv(folder.path, folder.path.parent.parent / ".foundry" / "uv-cache", offline, progress, held)
+    uv = Uv(folder.path, folder.path.parent.parent / ".foundry" / "uv-cache", offline, progress, held)
+    if uv.apart and not uv.spare_cache.exists():
+        progress.note(f"This home is on another filesystem than uv's cache; it gets a cache of its own: {uv.spare_cache}")
+    return uv
 
 
 def check_python(python: str) -> str:

@@ -87,7 +87,8 @@ def from_status(door: Door, status: int, said: str, retry_after: float | None = 
     if status == 429:
         if "quota" in said.lower() or "credit" in said.lower():
             return _error(door, "auth", f"the account's quota is used up: {words}", "Top it up, or choose another model.")
-        return _error(door, "rate", f"too many requests: {words}", "Wait a little, then try again.", retry_after)
+        wait = f"{retry_after:,.0f} seconds" if retry_after and retry_after > MAX_WAIT else "a little"
+        return _error(door, "rate", f"too many requests: {words}", f"Wait {wait}, then try again.", retry_after)
     if status == 408:
         return _error(door, "timeout", f"the provider gave up waiting: {words}", "Try again.")
     if status in {409, 425} or status >= 500:

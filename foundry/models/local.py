@@ -30,7 +30,7 @@ START_SECONDS = 180.0
 # What a model this small must be told beside its tools; measured by tests/benchmarks/tool_calls.py, and so are its words.
 SMALL_TIER_GUIDANCE = (
     "What a file says, where a word stands or what time it is you know only from a tool: call it first, "
-    "then answer in one or two sentences from its result."
+    "then answer in one or two sentences from its result. All else needs no tool: just answer."
 )
 
 

@@ -6,9 +6,9 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
-from foundry.messages import Answered, Message, PromptProgress, TextDelta, ToolSpec
+from foundry.messages import Answered, Message, Notice, PromptProgress, TextDelta, ToolSpec
 
-Piece = TextDelta | PromptProgress | Answered
+Piece = TextDelta | PromptProgress | Notice | Answered
 Tier = Literal["small", "full"]
 
 

@@ -6,30 +6,19 @@ import asyncio
 import signal
 import sys
 import threading
+from collections.abc import Sequence
 from contextlib import aclosing, suppress
+from pathlib import Path
 from typing import Any
 
-from foundry.console import Console, one_line
 from foundry.errors import FoundryError
-from foundry.markdown import MarkdownStream
-from foundry.messages import (
-    Answered,
-    Event,
-    Failed,
-    HistoryTrimmed,
-    Notice,
-    PromptProgress,
-    Retrying,
-    TextDelta,
-    ToolDecided,
-    ToolReturned,
-    TurnEnded,
-)
 from foundry.report import Ended
 from foundry.session.clean import CleanEvents
 from foundry.session.commands import Said, answer, help_text, understand
+from foundry.session.face import Face
 from foundry.session.opening import Opening, Ready, get_ready
 from foundry.session.prompt_line import prompt_line
+from foundry.session.switching import suggestions, switched
 from foundry.session.terminal import YesOrNo, quiet_keys, signals
 
 _SWITCH_INTERVAL = 0.0005  # the thread that loads lets go of the interpreter this often, so that no key waits for it
@@ -47,8 +36,9 @@ class Chat:
         self._opening = opening
         self._console = opening.console
         self._asks = YesOrNo(self._console)
-        self._line = prompt_line()
+        self._line = prompt_line(self._models)
         self._ready: asyncio.Future[Ready]
+        self._names: Sequence[str] | None = None
         self._ended = 0
 
     async def run(self) -> int:
@@ -75,8 +65,7 @@ class Chat:
         opening, handoff = self._opening, self._opening.handoff
         if handoff is None:
             return
-        self._console.note(f"{opening.folder.name} · {handoff.model} ({handoff.why})")
-        self._console.step(f"{handoff.folder} · mode {opening.options.mode} · /help")
+        self._introduce(opening.folder.name, handoff.model, handoff.why, handoff.folder)
 
     # loading -------------------------------------------------------------------------------------------------------------
 
@@ -114,21 +103,31 @@ class Chat:
     async def _above_prompt(self, ready: Ready) -> None:
         from prompt_toolkit.application import run_in_terminal
 
+        def say() -> None:
+            self._say_first(ready)
+            if ready.notices:
+                self._console.note("")
+
         if ready.notices or self._opening.handoff is None:
-            await run_in_terminal(lambda: self._say_first(ready))
+            await run_in_terminal(say)
 
     def _say_first(self, ready: Ready) -> None:
         if self._opening.handoff is None:
             one = ready.started
-            self._console.note(f"{one.agent} · {one.model} ({ready.choice.why})")
-            self._console.step(f"{one.folder} · mode {one.mode} · /help")
+            self._introduce(one.agent, one.model, ready.choice.why, one.folder)
         for notice in ready.notices:
             self._console.warn(notice)
+
+    def _introduce(self, agent: str, model: str, why: str, folder: str) -> None:
+        self._console.note(f"{agent} · {model} ({why})")
+        home = str(Path.home())
+        place = "~" + folder.removeprefix(home) if f"{folder}/".startswith(f"{home}/") else folder
+        self._console.aside(f"{place} · mode {self._opening.options.mode} · /help\n")
 
     async def _loaded_session(self) -> Ready:
         if not self._ready.done():
             self._console.status("starting …")
-        ready = await self._ready
+        ready = await asyncio.shield(self._ready)
         self._console.status("")
         return ready
 
@@ -146,12 +145,14 @@ class Chat:
                 said = understand(typed)
                 if said.end:
                     break
-                if said.command or said.text.strip():
-                    await self._answered(said)
+                if not (said.command or said.text.strip()):
+                    continue
+                await self._answered(said)
             except FoundryError as error:
                 if self._ready.done() and self._ready.exception():
                     raise
-                self._console.error(error)
+                self._console.error(error.for_agent(self._opening.folder.name))
+            self._console.text("")
             if self._ended:
                 raise Ended(self._ended)
         if self._ready.done() and not self._ready.exception():
@@ -160,76 +161,65 @@ class Chat:
 
     async def _answered(self, said: Said) -> None:
         if said.command == "/help":
-            self._console.text(help_text())
+            self._console.block(help_text())
             return
         with quiet_keys():
-            ready = await self._loaded_session()
-            if said.command:
-                self._console.text(answer(said, ready))
-                return
-            task = asyncio.ensure_future(self._turn(ready, said.text))
+            task = asyncio.ensure_future(self._done(said))
             with signals(lambda _: self._asks.no() if self._asks.open else task.cancel(), signal.SIGINT):
                 await task
 
+    async def _done(self, said: Said) -> None:
+        """Do what was said, once everything is loaded."""
+        try:
+            ready = await self._loaded_session()
+        except asyncio.CancelledError:
+            self._console.step("interrupted")
+            return
+        if said.command == "/model" and said.argument:
+            await self._switch(ready, said.argument)
+        elif said.command:
+            self._console.block(answer(said, ready))
+        else:
+            await self._turn(ready, said.text)
+
+    async def _switch(self, ready: Ready, name: str) -> None:
+        """Go on with another model; Ctrl+C keeps the one there is."""
+        self._console.status(f"connecting to {name}")
+        try:
+            new = await asyncio.to_thread(switched, self._opening, self._asks, ready, name)
+        except asyncio.CancelledError:
+            self._console.step(f"interrupted; it stays with {ready.started.model}")
+            return
+        self._ready = asyncio.get_running_loop().create_future()
+        self._ready.set_result(new)
+        self._names = None
+        await ready.session.model.close()
+        self._console.block(answer(Said(command="/model"), new))
+        for notice in new.notices:
+            self._console.warn(notice)
+
+    def _models(self) -> Sequence[str]:
+        """Return the models that /model could sensibly name; asked for in a thread of its own."""
+        if not self._ready.done() or self._ready.exception():
+            return ()
+        if self._names is None:
+            self._names = suggestions(self._opening, self._ready.result())
+        return self._names
+
     async def _turn(self, ready: Ready, text: str) -> None:
         face = Face(self._console)
-        clean = CleanEvents(ready.redactor)
-        self._console.status("…")
-        async with aclosing(ready.session.turn(text)) as events:
-            async for raw in events:
-                for event in clean(raw):
-                    face.show(event)
+        clean = CleanEvents(ready.redactor, self._opening.folder.name)
+        clock = asyncio.ensure_future(_ticking(face))
+        try:
+            async with aclosing(ready.session.turn(text)) as events:
+                async for raw in events:
+                    for event in clean(raw):
+                        face.show(event)
+        finally:
+            clock.cancel()
 
 
-class Face:
-    """Shows the events of one turn."""
-
-    def __init__(self, console: Console) -> None:
-        self._console = console
-        self._markdown = MarkdownStream(console)
-        self._running: dict[str, str] = {}
-
-    def show(self, event: Event) -> None:
-        """Show one event; what is no text ends the open block first."""
-        if isinstance(event, TextDelta):
-            self._markdown.feed(event.text)
-            return
-        if isinstance(event, Answered | Failed | TurnEnded):
-            self._markdown.end()
-        if isinstance(event, PromptProgress):
-            self._console.status(f"reading {event.done:,} of {event.total:,} tokens")
-        elif isinstance(event, ToolDecided | ToolReturned):
-            self._tool(event)
-        elif isinstance(event, TurnEnded):
-            self._ended(event)
-        else:
-            self._beside(event)
-
-    def _beside(self, event: Event) -> None:
-        if isinstance(event, Retrying):
-            self._console.step(f"{event.reason}; again in {event.wait:.1f} s")
-        elif isinstance(event, HistoryTrimmed):
-            self._console.step(f"the model's window is full: the oldest {event.turns} turns are forgotten")
-        elif isinstance(event, Notice):
-            self._console.warn(event.text)
-        elif isinstance(event, Failed):
-            self._console.error(FoundryError(event.message, event.hint, code=event.code))
-
-    def _tool(self, event: ToolDecided | ToolReturned) -> None:
-        if isinstance(event, ToolDecided):
-            if event.decision.allowed:
-                self._running[event.call_id] = event.name
-        else:
-            self._running.pop(event.result.call_id, None)
-            size = f"{len(event.result.content):,} characters"
-            ended = size if event.result.ok else one_line(event.result.content, 100)
-            self._console.step(f"{event.result.name} → {ended}")
-        if self._running:
-            self._console.status(", ".join(self._running.values()) + " …")
-
-    def _ended(self, event: TurnEnded) -> None:
-        self._console.status("")
-        if event.stop == "interrupted":
-            self._console.step("interrupted")
-        elif event.stop == "limit":
-            self._console.warn("This answer ended at a limit of rounds, calls or time.")
+async def _ticking(face: Face) -> None:
+    while True:
+        await asyncio.sleep(1)
+        face.tick()

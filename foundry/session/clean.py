@@ -7,14 +7,15 @@ from dataclasses import fields, is_dataclass, replace
 from typing import Any
 
 from foundry.agent.secrets import Redactor
-from foundry.messages import Event, PromptProgress, TextDelta
+from foundry.messages import Event, Failed, PromptProgress, TextDelta
 
 
 class CleanEvents:
     """Call it with each event; it yields what may be shown. A secret that comes in pieces is held back until it is known."""
 
-    def __init__(self, redactor: Redactor) -> None:
+    def __init__(self, redactor: Redactor, agent: str) -> None:
         self._redactor = redactor
+        self._agent = agent
         self._stream = redactor.stream()
 
     def __call__(self, event: Event) -> Iterator[Event]:
@@ -24,6 +25,8 @@ class CleanEvents:
             return
         if not isinstance(event, PromptProgress) and (held := self._stream.end()):
             yield TextDelta(held)
+        if isinstance(event, Failed):  # its commands name the agent that they are for
+            event = replace(event, hint=event.hint.replace(" NAME", f" {self._agent}"))
         yield _cleaned(event, self._redactor.clean)
 
 

@@ -6,6 +6,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from foundry.console import Block, Facts
 from foundry.errors import FoundryError
 from foundry.files import nearest
 from foundry.messages import Message
@@ -14,13 +15,17 @@ from foundry.session.opening import Ready
 COMMANDS = {
     "/help": "what can be typed here",
     "/tools": "the tools this agent has",
-    "/model": "the model it thinks with, and why",
+    "/model": "the model it thinks with; with PROVIDER:NAME another one from here on",
     "/clear": "forget the conversation so far",
     "/usage": "tokens used in this session",
-    "/save": "FILE: write the conversation as Markdown",
+    "/save": "with FILE: write the conversation as Markdown",
     "/exit": "end the session (also: exit, Ctrl+D)",
 }
-_KEYS = "Enter sends; Alt+Enter or Ctrl+J makes a new line; Ctrl+C stops an answer, and at the prompt ends the session."
+_KEYS = {
+    "Enter": "sends; Alt+Enter or Ctrl+J makes a new line",
+    "Ctrl+C": "stops an answer; at the prompt it ends the session",
+    "//x": "sends /x to the agent",
+}
 _SPEAKER = {"user": "You", "assistant": "Agent", "tool": "Tool"}
 
 
@@ -51,11 +56,12 @@ def understand(line: str) -> Said:
     raise FoundryError(f"there is no command {word}", f"{hint} To send it as text, type /{word}", code="no_command")
 
 
-def answer(said: Said, ready: Ready) -> str:
+def answer(said: Said, ready: Ready) -> Block:
     """Do a command and return what there is to say. Raises FoundryError when it cannot be done."""
     session = ready.session
     if said.command == "/tools":
-        return "\n".join(f"{tool.spec.id}  {tool.spec.description}" for tool in ready.toolbox.tools) or "It has no tools."
+        tools = [(tool.spec.id, tool.spec.description) for tool in ready.toolbox.tools]
+        return Facts(tools) if tools else "It has no tools."
     if said.command == "/model":
         return f"{ready.started.model} ({ready.choice.why}), a window of {ready.started.window:,} tokens"
     if said.command == "/clear":
@@ -67,10 +73,9 @@ def answer(said: Said, ready: Ready) -> str:
     return save(said.argument, ready)
 
 
-def help_text() -> str:
+def help_text() -> Block:
     """Return the list of commands and keys."""
-    wide = max(map(len, COMMANDS))
-    return "\n".join([*(f"{name:<{wide}}  {meaning}" for name, meaning in COMMANDS.items()), _KEYS, "//x sends /x."])
+    return Facts([*COMMANDS.items(), *_KEYS.items()])
 
 
 def save(name: str, ready: Ready) -> str:

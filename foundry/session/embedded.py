@@ -28,7 +28,7 @@ class Revived:
         self._model = model
         self._again = again
 
-    async def stream(self, messages: Sequence[Message], tools: Sequence[ToolSpec]) -> AsyncGenerator[Piece | Notice, None]:
+    async def stream(self, messages: Sequence[Message], tools: Sequence[ToolSpec]) -> AsyncGenerator[Piece, None]:
         """Yield the model's answer. Raises ProviderError, or what `again` raises."""
         import asyncio
 
@@ -54,8 +54,12 @@ class Revived:
         await self._model.close()
 
 
-def connected(name: str, choice: Choice, keys: Mapping[str, str], settings: Settings, handoff: Handoff | None) -> Model:
+def connected(
+    name: str, choice: Choice, keys: Mapping[str, str], settings: Settings, handoff: Handoff | None, *, later: bool
+) -> Model:
     """Return the chosen model ready to be asked; the embedded one is started where it was not handed to the agent `name`.
+
+    `later` in a session the address that was handed over may hold no more.
 
     Raises FoundryError for whatever is missing.
     """
@@ -69,7 +73,7 @@ def connected(name: str, choice: Choice, keys: Mapping[str, str], settings: Sett
     def again() -> Model:
         return connect(choice, keys, settings, _started(choice, settings, handoff.python))
 
-    handed = _handed(choice, settings, handoff)
+    handed = None if later else _handed(choice, settings, handoff)
     return Revived(connect(choice, keys, settings, handed) if handed else again(), again)
 
 

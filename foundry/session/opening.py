@@ -39,8 +39,14 @@ class Opening:
     redactor: Redactor | None = None
 
     def clean(self, text: str) -> str:
-        """Return `text` without the secrets that are known so far."""
-        return self.redactor.clean(text) if self.redactor else text
+        """Return `text` without the secrets that are known so far; before they are, without all that could be one."""
+        if self.redactor:
+            return self.redactor.clean(text)
+        from foundry.agent.folder import Home
+        from foundry.agent.secrets import everything_secret
+
+        handed = self.handoff.keys if self.handoff else {}
+        return everything_secret(Home(self.folder.path.parent.parent), {**os.environ, **handed}).clean(text)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +81,7 @@ def get_ready(opening: Opening, ask: Ask | None, named: str = "") -> Ready:
     keys, settings = _environment(opening, definition)
     assert opening.redactor
     choice = _choice(opening, definition, keys, settings, named)
-    model: Model = connected(opening.folder.name, choice, keys, settings, opening.handoff)
+    model: Model = connected(opening.folder.name, choice, keys, settings, opening.handoff, later=bool(named))
     info = model.info
     work = _working_folder(opening, definition)
     toolbox, notices = open_toolbox(
@@ -113,14 +119,12 @@ def _environment(opening: Opening, definition: AgentDefinition) -> tuple[dict[st
     return keys, with_env_file(settings, own)
 
 
-def _choice(
-    opening: Opening, definition: AgentDefinition, keys: Mapping[str, str], settings: Settings, named: str
-) -> Choice:
-    """Return the model: the one `named` in the chat, what the CLI chose, else chosen here in the order flag, environment, the agent's own, the home's."""
+def _choice(opening: Opening, definition: AgentDefinition, keys: Mapping[str, str], settings: Settings, named: str) -> Choice:
+    """Return the model: the one `named`, what the CLI chose, else chosen here: flag, environment, the agent's own, the home's."""
     from foundry.models.catalog import Choice, choose
 
     if named:
-        return Choice(choose(named, keys, settings).name, "/model")
+        return Choice(choose(named, keys, settings).name, "chosen here")
     if opening.handoff and opening.handoff.model:
         return Choice(opening.handoff.model, opening.handoff.why)
     settings = settings.over("agent", {"model": definition.model or None})

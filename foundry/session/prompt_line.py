@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from foundry.session.commands import COMMANDS
@@ -10,8 +10,11 @@ from foundry.session.commands import COMMANDS
 MARK = "\u276f "
 
 
-def prompt_line() -> Any:
-    """Return a prompt_toolkit session: Enter sends, Alt+Enter and Ctrl+J make a new line, pasted lines stay lines."""
+def prompt_line(models: Callable[[], Sequence[str]]) -> Any:
+    """Return a prompt_toolkit session that completes commands and `models`.
+
+    Enter sends, Alt+Enter and Ctrl+J make a new line, pasted lines stay lines.
+    """
     from prompt_toolkit import PromptSession
     from prompt_toolkit.completion import Completer, Completion
     from prompt_toolkit.key_binding import KeyBindings
@@ -20,7 +23,10 @@ def prompt_line() -> Any:
     class Commands(Completer):
         def get_completions(self, document: Any, complete_event: Any) -> Iterator[Any]:
             text = document.text_before_cursor
-            if text.startswith("/") and "\n" not in text:
+            if text.startswith("/model "):
+                typed = text.removeprefix("/model ")
+                yield from (Completion(name, start_position=-len(typed)) for name in models() if name.startswith(typed))
+            elif text.startswith("/") and "\n" not in text:
                 for name, meaning in COMMANDS.items():
                     if name.startswith(text):
                         yield Completion(name, start_position=-len(text), display_meta=meaning)
@@ -45,6 +51,7 @@ def prompt_line() -> Any:
         prompt_continuation="  ",
         completer=Commands(),
         complete_while_typing=True,
+        complete_in_thread=True,
         key_bindings=keys,
         reserve_space_for_menu=4,
         include_default_pygments_style=False,

@@ -11,6 +11,7 @@ from foundry.agent.folder import AgentFolder
 from foundry.agent.handoff import receive
 from foundry.agent.options import RunOptions, from_argv
 from foundry.console import Console, utf8_streams
+from foundry.errors import FoundryError
 from foundry.report import guarded
 from foundry.session.opening import Opening
 
@@ -30,14 +31,17 @@ def _run(opening: Opening) -> int:
     from foundry.session.approvals import check_mode
 
     check_mode(opening.options.mode)
-    with hold_shared(opening.folder, "run"):
-        if _is_chat(opening.options):
-            from foundry.session.chat import chat
+    try:
+        with hold_shared(opening.folder, "run"):
+            if _is_chat(opening.options):
+                from foundry.session.chat import chat
 
-            return chat(opening)
-        from foundry.session.wire import one_shot
+                return chat(opening)
+            from foundry.session.wire import one_shot
 
-        return one_shot(opening)
+            return one_shot(opening)
+    except FoundryError as error:
+        raise error.for_agent(opening.folder.name) from None
 
 
 def _is_chat(options: RunOptions) -> bool:

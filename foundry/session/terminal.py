@@ -32,21 +32,25 @@ def signals(heard: Callable[[int], object], *numbers: int) -> Iterator[None]:
 
 @contextlib.contextmanager
 def quiet_keys() -> Iterator[None]:
-    """Keep keys from the screen while an answer comes; Ctrl+C still works, what was typed waits for the next prompt."""
-    with _keys(lambda t: (0, t.ECHO | t.ICANON, 0)):
+    """Keep keys from the screen while an answer comes; Ctrl+C still works, what was typed is typed at the next prompt.
+
+    Enter stays Enter: as the line end that a terminal makes of it, it would be a new line there and send nothing.
+    """
+    with _keys(lambda t: (0, t.ICRNL, t.ECHO | t.ICANON, 0)):
         yield
 
 
 @contextlib.contextmanager
 def _echoed_line() -> Iterator[None]:
     """Let the terminal edit and echo one line, whatever it was set to."""
-    with _keys(lambda t: (t.ICRNL, 0, t.ECHO | t.ICANON | t.ISIG)):
+    with _keys(lambda t: (t.ICRNL, 0, 0, t.ECHO | t.ICANON | t.ISIG)):
         yield
 
 
 @contextlib.contextmanager
-def _keys(change: Callable[[Any], tuple[int, int, int]]) -> Iterator[None]:
-    """Change how the terminal takes keys: input flags to set, local flags to clear and to set; put back afterwards."""
+def _keys(change: Callable[[Any], tuple[int, int, int, int]]) -> Iterator[None]:
+    """Change how the terminal takes keys: input flags to set and to clear, local flags to clear and
+    to set; put back afterwards."""
     import termios
 
     def attributes() -> list[Any] | None:
@@ -58,8 +62,8 @@ def _keys(change: Callable[[Any], tuple[int, int, int]]) -> Iterator[None]:
     if before is None or during is None:
         yield
         return
-    input_set, local_cleared, local_set = change(termios)
-    during[0] |= input_set
+    input_set, input_cleared, local_cleared, local_set = change(termios)
+    during[0] = during[0] & ~input_cleared | input_set
     during[3] = during[3] & ~local_cleared | local_set
     handle = sys.stdin.fileno()
     termios.tcsetattr(handle, termios.TCSANOW, during)

@@ -52,7 +52,7 @@ def one_shot(opening: Opening) -> int:
     except FoundryError as error:
         if output != "events":
             raise
-        console.line(to_json(Failed(error.code, opening.clean(error.message), error.hint)))
+        console.line(to_json(Failed(error.code, opening.clean(error.message), error.for_agent(opening.folder.name).hint)))
         return error.exit_code
     face: Any = {"text": Text, "json": Envelope, "events": Lines}[output](console, ready)
     return asyncio.run(_play(ready, text, face))
@@ -68,7 +68,7 @@ async def _play(ready: Ready, text: str, face: Any) -> int:
         if task and len(caught) == 1:
             task.cancel()
 
-    clean = CleanEvents(ready.redactor)
+    clean = CleanEvents(ready.redactor, ready.started.agent)
     end: TurnEnded | None = None
     with signals(stop, signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         face.start()
@@ -88,7 +88,7 @@ async def _play(ready: Ready, text: str, face: Any) -> int:
 def _check_size(text: str, ready: Ready) -> None:
     tokens, room = estimate(text), ready.session.window.budget
     if tokens > room:
-        message = f"the request is about {tokens} tokens long; {ready.started.model} has room for {room}"
+        message = f"the request is about {tokens:,} tokens long; {ready.started.model} has room for {room:,}"
         raise UsageError(message, "Give it less, or use a model with a larger window.", code="too_long")
 
 

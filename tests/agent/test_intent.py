@@ -140,3 +140,16 @@ def test_a_link_is_replaced_not_followed(folder: AgentFolder, tmp_path: Path) ->
 
     assert not folder.venv.is_symlink()
     assert (tmp_path / "theirs" / "a").read_text() == "theirs"
+
+
+def test_a_change_that_nobody_understands_is_set_aside_whole(tmp_path: Path) -> None:
+    folder = AgentFolder(tmp_path)
+    (intent.begin(folder).new / "mine").write_text("mine")
+    intent.staging(folder).intent.write_text("{nope")
+
+    kept = intent.give_up(folder)
+
+    assert kept
+    assert (kept / "new" / "mine").read_text() == "mine"
+    assert not intent.pending(folder)
+    assert intent.give_up(folder) is None

@@ -72,6 +72,14 @@ def test_what_uv_says_becomes_one_line_and_something_to_try(code: str) -> None:
     assert "we can conclude" not in error.message
 
 
+def test_a_python_that_could_not_be_fetched_is_no_fault_of_the_package_index() -> None:
+    url = "https://host.example/releases/20260101/cpython-3.12.9%2B20260101-x86_64-unknown-linux-gnu-install_only.tar.gz"
+    error = failure(f"error: Failed to download {url}\n  cause: Request failed after 3 retries\n  cause: client error (Connect)")
+
+    assert error.code == "no_python"
+    assert "Python 3.12" in error.message
+
+
 @given(st.text())
 def test_whatever_uv_says_is_an_error_that_can_be_shown(text: str) -> None:
     error = failure(text)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import statistics
 import sys
 import tempfile
@@ -10,26 +9,19 @@ from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
+from foundry.agent.folder import Home
 from tests.benchmarks.measure import Figure, cost, environment, in_turn, ratio
+from tests.commands.conftest import make_agent
 
 CLICK = [sys.executable, "-c", "import click"]
 FOUNDRY = str(Path(sys.executable).with_name("foundry"))
 
 
 def many_agents(home: Path, count: int) -> None:
-    """Agents that list reads in full; their environments are links to one interpreter, as nothing of theirs runs."""
-    (home / ".foundry").mkdir(parents=True)
+    """Agents that list reads in full and calls ready."""
     for number in range(count):
-        folder = home / "agents" / f"agent-{number}"
-        (folder / "venv" / "bin").mkdir(parents=True)
-        (folder / "venv" / "bin" / "python").symlink_to(sys.executable)
-        config = {
-            "name": folder.name,
-            "description": f"Agent number {number}.",
-            "tools": ["read_write_code", "clock"],
-            "model": "local:",
-        }
-        (folder / "agent.config.json").write_text(json.dumps(config))
+        name = f"agent-{number}"
+        make_agent(Home(home), name, description=f"Agent number {number}.", tools=["read_write_code", "clock"], model="local:")
 
 
 def figures() -> Iterator[Figure]:

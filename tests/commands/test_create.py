@@ -210,6 +210,26 @@ def test_values_come_from_the_file_and_the_person_and_what_lacks_is_named(place:
 
 
 @pytest.mark.slow
+def test_the_key_of_its_model_is_asked_for_and_has_a_line_unless_it_is_there(
+    place: Home, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+
+    def ask(name: str, why: str) -> str:
+        asked.append(f"{name}: {why}")
+        return ""
+
+    made = create_agent(place, "scout", model="openai:gpt-x", ask_secret=ask, settings=settings)
+    monkeypatch.setenv("OPENAI_API_KEY", "of the shell")
+    second = create_agent(place, "second", model="openai:gpt-x", ask_secret=ask, settings=settings)
+
+    assert asked == ["OPENAI_API_KEY: key of the model openai:gpt-x"]
+    assert "# OPENAI_API_KEY=" in place.agent("scout").env_file.read_text()
+    assert "OPENAI_API_KEY" not in place.agent("second").env_file.read_text()
+    assert (made.missing, second.missing) == (("OPENAI_API_KEY",), ())
+
+
+@pytest.mark.slow
 def test_a_dependency_is_locked_with_its_hash_beside_the_runtime(place: Home, settings: Settings) -> None:
     create_agent(place, "scout", dependencies=["rich>=14", "rich>=14"], settings=settings)
 

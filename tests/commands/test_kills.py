@@ -35,8 +35,8 @@ VERBS = {
 STEPS = {
     "create": ["Writing the folder", "Making the environment", "Installing", "Checking", "Putting"],
     "copy": ["Copying", "Making the environment", "Installing", "Checking", "Putting"],
-    "rename": ["Writing the new name", "Moving", "Ending"],
-    "sync": ["Staging", "Making the environment", "Installing", "Checking", "Writing what", "Putting"],
+    "rename": ["Recording", "Moving", "Finishing"],
+    "sync": ["Preparing", "Making the environment", "Installing", "Checking", "Recording", "Putting"],
     "delete": ["Moving"],
 }
 

@@ -105,6 +105,20 @@ def test_an_open_pipe_that_nobody_writes_to_is_not_waited_for(ask: Any, tmp_path
     assert "asked without it" in ended.stderr
 
 
+def test_a_pipe_that_delivers_and_stays_open_is_waited_for_and_that_is_said(ask: Any, tmp_path: Path) -> None:
+    ask("-p", "warm")
+    model = script(tmp_path / "again.json", {"text": "[{user}]"})
+    run = started("run", "talker", "-p", "sum up", "--model", model, stdin=subprocess.PIPE)
+    assert run.stdin
+    assert run.stderr
+    run.stdin.write("first half, ")
+    run.stdin.flush()
+    told = run.stderr.readline()
+    out, _ = run.communicate("second half")
+    assert "end of standard input (12 bytes so far)" in told
+    assert "first half, second half" in out
+
+
 def test_what_is_too_long_or_no_text_is_refused_clearly(ask: Any, tmp_path: Path) -> None:
     ended = ask("-p", "sum up", given="many words " * 20_000)
     assert ended.returncode == 2
@@ -157,6 +171,15 @@ def test_errors_before_the_run_keep_the_form_that_was_asked_for(ask: Any, tmp_pa
     assert json.loads(ended.stdout)["ok"] is False
     again = foundry("run", "talker", "-p", "hi", "--output", "events", "--model", f"scripted:{tmp_path / 'no.json'}")
     assert json.loads(again.stdout)["event"] == "Failed"
+
+
+def test_errors_of_the_command_itself_are_events_too(place: Home) -> None:
+    make_runnable(place, "talker", model="openai:any")
+    for name, code in {"nobody": 1, "talker": 4}.items():
+        ended = foundry("run", name, "-p", "hi", "--output", "events")
+        assert ended.returncode == code
+        assert json.loads(ended.stdout)["event"] == "Failed"
+    assert "foundry env talker set" in ended.stdout
 
 
 def test_a_broken_plugin_is_named_and_the_agent_still_runs(place: Home, tmp_path: Path) -> None:

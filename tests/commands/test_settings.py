@@ -34,5 +34,5 @@ def test_the_table_reads(place: Home) -> None:
     Console(out=out).result(show_settings(load_settings(place.path)))
 
     lines = out.getvalue().splitlines()
-    assert lines[0].split() == ["NAME", "VALUE", "SOURCE", "VARIABLE", "MEANING"]
+    assert lines[0].split() == ["NAME", "VALUE", "SOURCE", "VARIABLE"]
     assert any(line.startswith("offline") and "false" in line and "FOUNDRY_OFFLINE" in line for line in lines)

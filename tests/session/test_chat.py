@@ -219,3 +219,75 @@ def test_sigterm_ends_it_in_good_order(chat: Chats) -> None:
     one.until("ok")
     one.process.kill(signal.SIGTERM)
     assert one.end() == 143
+
+
+def test_enter_typed_while_an_answer_comes_sends_the_line(chat: Chats) -> None:
+    one = chat({"text": "You said: {user}.", "chunk": 1, "delay": 0.02})
+    one.until(PROMPT)
+    one.line("first")
+    one.until("You")
+    one.line("second")
+    one.until("You said: second.")
+    one.line("exit")
+    assert one.end() == 0
+
+
+def test_a_tool_is_told_on_a_line_with_what_it_was_given_and_what_came_back(chat: Chats) -> None:
+    call = {"calls": [{"name": "own.touch", "arguments": {"path": "a\x1b[2J.txt"}}]}
+    one = chat(call, {"text": "Done."})
+    one.until(PROMPT)
+    one.line("go")
+    one.until("Allow it? [y/N]")
+    one.line("y")
+    assert 'own.touch(path="a\\u001b[2J.txt") \u2192 touched a^[[2J.txt' in one.until("Done.")
+
+
+def test_another_model_goes_on_with_the_conversation(chat: Chats, tmp_path: Path) -> None:
+    (tmp_path / "other.json").write_text(json.dumps({"steps": [{"text": "The other: {user}"}]}))
+    one = chat({"text": "The one: {user}"})
+    one.until(PROMPT)
+    one.line("plum")
+    one.until("The one: plum")
+    for typed, shown in {
+        "/model nonsense": "names no provider",
+        "/model openai:any": "foundry env talker set OPENAI_API_KEY",
+        "/model scripted:nowhere.json": "not there",
+        "/model scripted:other.json": "scripted:other.json (chosen here)",
+        "pear": "The other: pear",
+        "/save talk.md": "saved to talk.md",
+    }.items():
+        one.line(typed)
+        one.until(shown)
+    saved = (tmp_path / "talk.md").read_text()
+    assert saved.index("The one: plum") < saved.index("The other: pear")
+    one.keys("/model scr")
+    one.until("scripted:other.json", count=3)
+    one.keys("\t")
+    one.until("/model scripted:other.json", count=2)
+
+
+def test_a_key_set_meanwhile_is_there_for_the_next_model(chat: Chats, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with model_server([{"text": "Hello from afar."}]) as server:
+        monkeypatch.setenv("OPENROUTER_BASE_URL", server.url)
+        one = chat()
+        one.until(PROMPT)
+        one.line("/model openrouter:any")
+        one.until("OPENROUTER_API_KEY is not set")
+        (tmp_path / "talker" / ".env").write_text("OPENROUTER_API_KEY=or-plumplum-plum\n")
+        one.line("/model openrouter:any")
+        one.until("openrouter:any (chosen here)")
+        one.line("hi")
+        one.until("Hello from afar.")
+        assert server.requests[-1].headers["authorization"] == "Bearer or-plumplum-plum"
+
+
+def test_ctrl_c_while_it_still_loads_takes_back_the_question_only(chat: Chats) -> None:
+    one = chat({"text": "You said: {user}.", "delay": 0.5})
+    one.until(PROMPT)
+    one.line("early")
+    one.until("…")
+    one.keys("\x03")
+    one.until("interrupted")
+    one.line("later")
+    one.until("You said: later.")
+    assert "You said: early." not in one.text

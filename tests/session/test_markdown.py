@@ -102,3 +102,16 @@ def test_rows_fit_and_lose_nothing(text: str, width: int) -> None:
     rows = wrapped(text, width)
     assert all(width_of(row) <= width for row in rows)
     assert "".join(rows) == text.expandtabs(4).replace("\n", "")
+
+
+def test_tags_and_pictures_stay_as_they_are_written() -> None:
+    shown = drawn("Use <input> or <b>this</b>: ![a picture](http://x/y.png)\n\n<div>\n\nend")
+    assert [word in shown for word in ("<input>", "<b>this</b>", "!a picture", "<div>")] == [True] * 4
+    assert shown.index("Use") < shown.index("picture")
+
+
+def test_blocks_stand_one_line_apart_and_lists_keep_their_numbers() -> None:
+    shown = drawn("First.\n\n```py\nx = 1\n\n\ny = 2\n```\n\n| a |\n|---|\n| b |\n\n1. one\n2. two\n")
+    assert shown.splitlines()[:7] == ["First.", "", " x = 1", "", "", " y = 2", ""]
+    assert shown.endswith("\n\n1. one\n2. two")
+    assert shown.count("\n\n\n") == 1

@@ -11,8 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from foundry.agent.folder import Home
 from foundry.agent.handoff import VARIABLE, Handoff, packed, receive, unpacked, with_env_file
 from foundry.agent.options import RunOptions, from_argv
+from foundry.agent.secrets import everything_secret
 from foundry.console import Console
 from foundry.errors import FoundryError, NotReadyError
 from foundry.report import Ended, guarded
@@ -98,6 +100,24 @@ def test_a_bug_is_one_line_and_a_private_report_without_secrets(own_world: Path)
     assert str(own_world) not in text
     assert stat.S_IMODE(os.stat(report).st_mode) == 0o600  # noqa: PTH116
     assert "Traceback" in door(RuntimeError("x"), debug=True)[1]
+
+
+def test_a_report_holds_nothing_that_could_be_secret_in_the_shell_or_the_home(own_world: Path, tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text("THING=plum-plum-plum\n")
+    (tmp_path / "agents" / "scout").mkdir(parents=True)
+    (tmp_path / "agents" / "scout" / ".env").write_text("OTHER=pear-pear-pear\n")
+    shell = {"MY_API_KEY": "hunter2-hunter2", "GH_TOKEN": "token-token", "EDITOR": "some-editor"}
+    clean = everything_secret(Home(tmp_path), shell).clean
+
+    def work() -> int:
+        raise RuntimeError("plum-plum-plum pear-pear-pear token-token some-editor " + "hunter2-hunter2" * 40)
+
+    err = io.StringIO()
+    guarded(Console(out=io.StringIO(), err=err), False, work, clean)
+    (report,) = (own_world / "state" / "agent-foundry" / "reports").iterdir()
+    for told in (err.getvalue(), report.read_text().split("RuntimeError")[-1]):
+        assert "[THING] [OTHER] [GH_TOKEN] some-editor [MY_API_KEY]" in told
+        assert "hunter" not in told
 
 
 def test_old_reports_make_room(own_world: Path) -> None:

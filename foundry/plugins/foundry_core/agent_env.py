@@ -15,7 +15,7 @@ from foundry.errors import FoundryError, NotReadyError, UsageError
 from foundry.files import nearest
 from foundry.settings import Settings
 
-_SOURCES = {"agent": "agent's .env", "shell": "shell", "home": "home's .env", "": "-"}
+SOURCES = {"agent": "agent's .env", "shell": "shell", "home": "home's .env", "": "-"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,12 +44,13 @@ class AgentEnv:
         return [one for one in self.variables if one.required and not one.is_set]
 
     def shown(self) -> Sequence[Block]:
-        rows = [(one.name, _state(one), _SOURCES[one.source], one.why) for one in self.variables]
+        rows = [(one.name, _state(one), SOURCES[one.source], one.why) for one in self.variables]
         table = Table(
             ("NAME", "STATE", "SOURCE", "WHAT FOR"),
             rows,
             f"{self.agent} needs no variables.",
             {"set": "green", "missing": "red", "not set": "yellow"},
+            last="broken",
         )
         return [table, *self._warnings()]
 
@@ -89,8 +90,19 @@ def env_check(home: Home, name: str, *, settings: Settings, environment: Mapping
     return found
 
 
+def env_why(home: Home, name: str, key: str) -> str:
+    """Return what the agent needs this variable for; empty where nobody says. Raises NotFoundError, UsageError for no name."""
+    secrets.check_name(key)
+    folder = home.agent(name)
+    try:
+        return load_definition(folder.config).env.get(key, "")
+    except FoundryError:
+        return ""
+
+
 def env_set(home: Home, name: str, key: str, value: str) -> EnvChange:
     """Set a variable in the agent's .env. Raises NotFoundError, UsageError for what no .env can hold, BadFileError."""
+    secrets.check_name(key)
     folder = home.agent(name)
     if not value:
         raise UsageError(f"no value was given for {key}", f"To take it out: foundry env {name} unset {key}")
@@ -115,7 +127,7 @@ def variables_of(
     environment: Mapping[str, str] | None = None,
 ) -> AgentEnv:
     """Return the agent's variables as they stand. Raises BadFileError for a .env that is none."""
-    needs = _needs(definition, settings)
+    needs = needs_of(definition, settings)
     own = secrets.read_env(folder.env_file)
     keys = secrets.resolve_keys(folder, home, needs, os.environ if environment is None else environment)
     variables = [
@@ -126,7 +138,7 @@ def variables_of(
     return AgentEnv(folder.name, str(folder.env_file), tuple(variables), tuple(unknown))
 
 
-def _needs(definition: AgentDefinition, settings: Settings) -> dict[str, tuple[str, bool]]:
+def needs_of(definition: AgentDefinition, settings: Settings) -> dict[str, tuple[str, bool]]:
     """Return the variables asked for, with what for and whether required: a `why` that starts with "optional" is not."""
     needs = {name: (why, not why.strip().lower().startswith("optional")) for name, why in definition.env.items()}
     model = definition.model or str(settings["model"])

@@ -6,6 +6,7 @@ import os
 import shutil
 import stat
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,8 +14,9 @@ from foundry.agent import building, record, venv
 from foundry.agent.definition import check_agent_name, load_definition
 from foundry.agent.folder import Home
 from foundry.agent.lock import hold_shared
+from foundry.agent.secrets import read_env
 from foundry.console import Block, Progress, Silent
-from foundry.files import read_json, write_json, write_text
+from foundry.files import BadFileError, read_json, write_json, write_text
 from foundry.plugins.foundry_core.create_agent import extras_of
 from foundry.settings import Settings
 
@@ -24,16 +26,19 @@ _LEFT_OUT = {"venv", ".foundry.lock", ".foundry.json", ".foundry-staged"}
 
 @dataclass(frozen=True, slots=True)
 class Copied:
-    """The new agent, the one it was copied from, and the files that are none (pipes, sockets) and were left out."""
+    """The new agent, the one it was copied from, what is no file (pipes, sockets) and was left out, the secrets copied."""
 
     name: str
     source: str
     path: Path
     left_out: tuple[str, ...]
+    secrets: tuple[str, ...]
 
     def shown(self) -> Sequence[Block]:
         told = [f"Left out, being no file: {one}" for one in self.left_out]
-        return [f"Copied {self.source} to {self.name}, secrets included: {self.path}", *told]
+        if self.secrets:
+            told.append(f"Its .env was copied too, with the values of: {', '.join(self.secrets)}")
+        return [f"Copied {self.source} to {self.name}: {self.path}", *told]
 
 
 def copy_agent(home: Home, name: str, new: str, *, settings: Settings, progress: Progress | None = None) -> Copied:
@@ -52,6 +57,7 @@ def copy_agent(home: Home, name: str, new: str, *, settings: Settings, progress:
         kept = record.load_record(source)
         progress.step(f"Copying the files of {name}")
         left_out = tuple(_copied(source.path, made.folder.path))
+        secrets = _guarded(made.folder.env_file)
         write_json(made.folder.config, {**read_json(source.config), "name": new})
         uv = venv.uv_for(made.folder, offline=settings["offline"], progress=progress, held=(made.handle,))
         needs = venv.Needs(kept.python, definition.dependencies, extras_of(definition))
@@ -62,7 +68,17 @@ def copy_agent(home: Home, name: str, new: str, *, settings: Settings, progress:
         progress.step(f"Putting {new} in place")
         record.save_record(made.folder, venv.new_record(kept.blueprint, needs, environment))
         folder = building.put_in_place(home, made, new)
-    return Copied(new, name, folder.path, left_out)
+    return Copied(new, name, folder.path, left_out, secrets)
+
+
+def _guarded(env_file: Path) -> tuple[str, ...]:
+    """Close the copied .env to others and return the names of the values in it; of one that cannot be read, none."""
+    if env_file.is_symlink() or not env_file.is_file():
+        return ()
+    env_file.chmod(0o600)
+    with suppress(BadFileError):
+        return tuple(name for name, value in read_env(env_file).items() if value)
+    return ()
 
 
 def _copied(source: Path, target: Path) -> Iterator[str]:

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from foundry.agent import blueprint as plans
 from foundry.agent import building, record, secrets, venv
-from foundry.agent.definition import VARIABLE_NAME, AgentDefinition, check_agent_name, dump_definition
+from foundry.agent.definition import AgentDefinition, check_agent_name, dump_definition
 from foundry.agent.folder import AgentFolder, Home
 from foundry.console import Block, Facts, Progress, Silent
 from foundry.errors import UsageError
 from foundry.files import nearest, write_json, write_text
+from foundry.plugins.foundry_core.agent_env import needs_of
 from foundry.settings import Settings
 
 AskSecret = Callable[[str, str], str]
@@ -74,11 +76,12 @@ def create_agent(
     check_tools(definition)
     home.prepare()
     building.refuse_taken(home, name)
-    values = _values(definition, env_values or {}, ask_secret)
+    wanted, needed = _variables(home, definition, settings)
+    values = _values(wanted, env_values or {}, ask_secret)
 
     with building.building(home, name) as made:
         progress.step(f"Writing the folder of {name}")
-        _write(made.folder, plan.name, definition, values)
+        _write(made.folder, plan.name, definition, wanted, values)
         uv = venv.uv_for(made.folder, offline=settings["offline"], progress=progress, held=(made.handle,))
         needs = venv.Needs(python, definition.dependencies, extras_of(definition))
         environment = venv.make(made.folder.venv, needs, uv)
@@ -86,7 +89,7 @@ def create_agent(
         progress.step(f"Putting {name} in place")
         record.save_record(made.folder, venv.new_record(plan.name, needs, environment))
         folder = building.put_in_place(home, made, name)
-    missing = tuple(key for key in definition.env if not values.get(key))
+    missing = tuple(key for key in needed if not values.get(key))
     return Created(name, folder.path, plan.name, python, definition.tools, missing)
 
 
@@ -118,25 +121,34 @@ def extras_of(definition: AgentDefinition) -> tuple[str, ...]:
 def _needed(env: Mapping[str, str] | Sequence[str], values: Mapping[str, str]) -> dict[str, str]:
     named = dict(env) if isinstance(env, Mapping) else dict.fromkeys(env, "")
     for name in (*named, *values):
-        if not VARIABLE_NAME.fullmatch(name):
-            raise UsageError(f"{name!r} is no environment variable's name", "Letters, digits and _, not starting with a digit.")
+        secrets.check_name(name)
     return {**dict.fromkeys(values, ""), **named}
 
 
-def _values(definition: AgentDefinition, given: Mapping[str, str], ask: AskSecret | None) -> dict[str, str]:
+def _variables(home: Home, definition: AgentDefinition, settings: Settings) -> tuple[dict[str, str], list[str]]:
+    """Return what its .env has a line for, with why, and what it needs that neither the shell nor the home's .env gives."""
+    needs = needs_of(definition, settings)
+    elsewhere = secrets.resolve_keys(None, home, needs, os.environ)
+    wanted = {key: why for key, (why, _) in needs.items() if key in definition.env or key not in elsewhere}
+    return wanted, [key for key, (_, required) in needs.items() if required and key not in elsewhere]
+
+
+def _values(wanted: Mapping[str, str], given: Mapping[str, str], ask: AskSecret | None) -> dict[str, str]:
     """Return the values for .env: those given, and for the rest what a person answers."""
     found = dict(given)
-    for name, why in definition.env.items():
+    for name, why in wanted.items():
         if ask and name not in found and (answer := ask(name, why)):
             found[name] = answer
     return found
 
 
-def _write(folder: AgentFolder, blueprint: str, definition: AgentDefinition, values: Mapping[str, str]) -> None:
+def _write(
+    folder: AgentFolder, blueprint: str, definition: AgentDefinition, wanted: Mapping[str, str], values: Mapping[str, str]
+) -> None:
     for path in (folder.plugins, folder.workspace):
         path.mkdir()
     building.write_files(folder, plans.render(blueprint, definition))
     write_json(folder.config, dump_definition(definition))
-    write_text(folder.env_file, secrets.template(definition.env), 0o600)
+    write_text(folder.env_file, secrets.template(wanted), 0o600)
     for name, value in values.items():
         secrets.set_value(folder.env_file, name, value)

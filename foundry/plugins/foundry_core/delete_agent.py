@@ -9,8 +9,10 @@ from foundry.agent import trash
 from foundry.agent.definition import check_agent_name
 from foundry.agent.folder import AgentFolder, Home
 from foundry.agent.lock import hold_alone, hold_home
+from foundry.agent.secrets import read_env
 from foundry.console import Block, Facts, Progress, Silent
 from foundry.errors import FoundryError
+from foundry.files import BadFileError
 from foundry.settings import Settings
 
 
@@ -29,15 +31,15 @@ class Deletion:
     trash_days: int
 
     def shown(self) -> Sequence[Block]:
-        what = f"{self.files} files, {trash.size_told(self.bytes)}"
+        what = f"{self.files} files, {trash.size_told(self.bytes)}, and its environment"
         inside = f"{self.workspace_files} of them" if self.workspace_files else "empty"
         goes = "for good" if self.purge else f"into the trash, kept {self.trash_days} days (foundry restore {self.agent})"
-        pairs = [("folder", self.folder), ("content", what), ("workspace", inside)]
+        pairs = [("agent", self.agent), ("folder", self.folder), ("content", what), ("workspace", inside)]
         if self.plugins:
             pairs.append(("own plugins", ", ".join(self.plugins)))
         if self.has_secrets:
             pairs.append(("secrets", "its .env"))
-        return [Facts([*pairs, ("goes", goes)], f"Delete {self.agent}")]
+        return [Facts([*pairs, ("goes", goes)])]
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,10 +73,10 @@ def delete_agent(
     """
     progress = progress or Silent()
     folder, trash_days = named(home, name), settings["trash_days"]
-    with hold_alone(folder, "delete"):
+    with hold_alone(folder, "delete", settle=False):
         planned = plan_deletion(folder, purge=purge, trash_days=trash_days)
         if confirm and not confirm(planned):
-            raise FoundryError(f"{folder.name} was not deleted", "Nothing was changed.", code="declined")
+            raise FoundryError(f"{folder.name} was not deleted: the answer was no", "Answer y to delete it.", code="declined")
         swept = sweep(home, trash_days, progress)
         progress.step(f"Moving {folder.name} to the trash")
         with hold_home(home):
@@ -98,10 +100,17 @@ def plan_deletion(folder: AgentFolder, *, purge: bool, trash_days: int) -> Delet
         bytes=content.bytes,
         workspace_files=0 if folder.workspace.is_symlink() else workspace.files,
         plugins=tuple(own),
-        has_secrets=folder.env_file.exists(),
+        has_secrets=_has_secrets(folder),
         purge=purge,
         trash_days=trash_days,
     )
+
+
+def _has_secrets(folder: AgentFolder) -> bool:
+    try:
+        return any(read_env(folder.env_file).values())
+    except BadFileError:
+        return True
 
 
 def sweep(home: Home, trash_days: int, progress: Progress) -> tuple[str, ...]:

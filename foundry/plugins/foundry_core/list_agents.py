@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -10,10 +11,11 @@ from foundry.agent import lock
 from foundry.agent.folder import AgentFolder, Home
 from foundry.agent.health import State, look_at
 from foundry.agent.wheel import runtime_hash
-from foundry.console import Block, Table
+from foundry.console import Block, Table, one_line
 
 STATE_STYLES = {"ready": "green", "needs sync": "yellow", "broken": "red"}
 _SAID_IN_FULL = 10
+_NAMED = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,13 +49,18 @@ class AgentList:
         return [Table(columns, rows, empty, STATE_STYLES), *self._troubles()]
 
     def _troubles(self) -> Iterator[str]:
-        unready = [one for one in self.agents if one.state != "ready"]
-        if unready:
+        by_why: dict[str, list[AgentRow]] = {}
+        for one in self.agents:
+            if one.state != "ready":
+                by_why.setdefault(one.why, []).append(one)
+        if by_why:
             yield ""
-        for one in unready[:_SAID_IN_FULL]:
-            yield f"{one.name}: {one.why}" + (f". Mend: {one.mend}" if one.mend else "")
-        if len(unready) > _SAID_IN_FULL:
-            yield f"and {len(unready) - _SAID_IN_FULL} more that are not ready; see: foundry doctor"
+        for why, alike in list(by_why.items())[:_SAID_IN_FULL]:
+            named = ", ".join(one.name for one in alike[:_NAMED]) + (f" and {len(alike) - _NAMED} more" * (len(alike) > _NAMED))
+            mend = alike[0].mend if len(alike) == 1 else re.sub(rf" {re.escape(alike[0].name)}$", " NAME", alike[0].mend)
+            yield one_line(f"{named}: {why}", 300) + (f". Try: {one_line(mend, 300)}" if mend else "")
+        if left := sum(map(len, list(by_why.values())[_SAID_IN_FULL:])):
+            yield f"{left} more are not ready; see: foundry doctor"
 
 
 def list_agents(home: Home) -> AgentList:

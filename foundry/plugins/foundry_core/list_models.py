@@ -34,7 +34,7 @@ class ModelList:
     def shown(self) -> Sequence[Block]:
         rows = [(one.name, one.state, one.about) for one in self.models]
         used = f"Used where none is named: {self.chosen} ({self.why})." if self.chosen else self.why
-        return [Table(("MODEL", "STATE", "ABOUT"), rows, styles=_STYLES), used]
+        return [Table(("MODEL", "STATE", "ABOUT"), rows, styles=_STYLES, last="broken"), used]
 
 
 def list_models(home: Home, *, settings: Settings | None = None) -> ModelList:

@@ -26,7 +26,7 @@ class ToolsListed:
         rows = [(card.id, _origin(card), _effects(card), card.problem or card.description) for card in self.tools]
         rows += [(name, "not loaded", "", 'its folder is there, but "plugins" does not name it') for name in self.not_loaded]
         empty = f"{self.agent} has no tools."
-        blocks: list[Block] = [Table(("TOOL", "ORIGIN", "EFFECTS", "DESCRIPTION"), rows, empty)]
+        blocks: list[Block] = [Table(("TOOL", "ORIGIN", "EFFECTS", "DESCRIPTION"), rows, empty, last="broken")]
         return [*blocks, *(f"! {problem}" for problem in self.problems)]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -13,7 +14,7 @@ from foundry.plugins.foundry_core.list_agents import local_time
 
 @dataclass(frozen=True, slots=True)
 class TrashRow:
-    """One deleted agent: when, and how much disk it takes."""
+    """One deleted agent: when, and the files and bytes that are its own; packages shared with the cache are not counted."""
 
     entry: str
     name: str
@@ -30,7 +31,7 @@ class Trash:
 
     def shown(self) -> Sequence[Block]:
         rows = [(one.name, local_time(one.deleted), trash.size_told(one.bytes), one.entry) for one in self.entries]
-        return [Table(("NAME", "DELETED", "SIZE", "ENTRY"), rows, "The trash is empty.")]
+        return [Table(("NAME", "DELETED", "SIZE", "ENTRY"), rows, "The trash is empty.", last="broken")]
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,9 +49,13 @@ def list_trash(home: Home) -> Trash:
     trash.finish_purges(home)
     rows = []
     for one in trash.entries(home):
-        content = trash.count(home.trash / one.entry)
+        content = trash.count(home.trash / one.entry, skip=_shared)
         rows.append(TrashRow(one.entry, one.name, one.deleted, content.files, content.bytes))
     return Trash(tuple(rows))
+
+
+def _shared(one: os.DirEntry[str]) -> bool:
+    return one.is_file(follow_symlinks=False) and one.stat(follow_symlinks=False).st_nlink > 1
 
 
 def empty_trash(home: Home, *, progress: Progress | None = None) -> Emptied:

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from foundry.agent import building, intent
+from foundry.agent import building, intent, trash
 from foundry.agent.definition import check_agent_name, load_definition
 from foundry.agent.folder import AgentFolder, Home
 from foundry.agent.lock import hold_alone, hold_home
 from foundry.console import Block, Progress, Silent
-from foundry.errors import UsageError
+from foundry.errors import FoundryError, UsageError
 from foundry.files import read_json, write_json
 
 
@@ -43,13 +43,17 @@ def rename_agent(home: Home, name: str, new: str, *, progress: Progress | None =
     with hold_alone(folder, "rename"), hold_home(home):
         building.refuse_taken(home, new, but=name)
         load_definition(folder.config)
-        progress.step(f"Writing the new name of {name}")
+        progress.step("Recording the new name")
         place = intent.begin(folder)
         write_json(place.new / folder.config.name, {**read_json(folder.config), "name": new})
         # Counts only in a folder of the new name: whichever side of the rename a crash comes, folder and config agree.
         intent.announce(folder, "rename", put=[folder.config.name], named=new)
         progress.step(f"Moving {name} to {new}")
-        folder.path.rename(target.path)
-        progress.step("Ending the change")
+        try:
+            trash.rename(folder.path, target.path)
+        except FoundryError:
+            intent.roll(folder)
+            raise
+        progress.step("Finishing")
         intent.roll(target)
     return Renamed(new, name, target.path)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 from foundry.agent import lock, trash
@@ -13,7 +14,7 @@ from foundry.agent.record import AgentRecord
 from foundry.agent.wheel import runtime_hash
 from foundry.console import Block, Facts, one_line
 from foundry.errors import FoundryError
-from foundry.plugins.foundry_core.agent_env import Variable, variables_of
+from foundry.plugins.foundry_core.agent_env import SOURCES, Variable, variables_of
 from foundry.plugins.foundry_core.list_agents import local_time
 from foundry.settings import Settings
 
@@ -49,7 +50,7 @@ class AgentShown:
     def shown(self) -> Sequence[Block]:
         pairs = [
             ("state", self.state + (f": {self.why}" if self.why else "")),
-            ("mend", self.mend),
+            ("try", self.mend),
             ("description", self.description),
             ("model", f"{self.model or 'whichever is there'} ({self.model_from})"),
             ("instructions", self.instructions),
@@ -118,7 +119,7 @@ def _model_from(known: AgentDefinition, settings: Settings) -> str:
 def _plugins(folder: AgentFolder, known: AgentDefinition) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Return the own plugins that load, a missing one marked, and the folders nobody listed."""
     there = set()
-    if folder.plugins.is_dir():
+    with suppress(OSError):
         there = {one.name for one in folder.plugins.iterdir() if one.is_dir() and not one.name.startswith((".", "__"))}
     listed = tuple(name if name in there else f"{name} (missing)" for name in known.plugins)
     return listed, tuple(sorted(there - set(known.plugins)))
@@ -134,5 +135,5 @@ def _variables(
 
 
 def _told(one: Variable) -> str:
-    state = f"set ({one.source})" if one.is_set else "missing" if one.required else "not set"
+    state = f"set ({SOURCES[one.source]})" if one.is_set else "missing" if one.required else "not set"
     return f"{one.name}: {state}" + (f"  {one_line(one.why)}" if one.why else "")

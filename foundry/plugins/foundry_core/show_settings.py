@@ -27,8 +27,8 @@ class SettingsShown:
     settings: tuple[SettingRow, ...]
 
     def shown(self) -> Sequence[Block]:
-        rows = [(one.name, _told(one.value), one.source, one.variable, one.meaning) for one in self.settings]
-        return [Table(("NAME", "VALUE", "SOURCE", "VARIABLE", "MEANING"), rows, styles={"default": "dim"})]
+        rows = [(one.name, _told(one.value), one.source, f"{one.variable}: {one.meaning}") for one in self.settings]
+        return [Table(("NAME", "VALUE", "SOURCE", "VARIABLE"), rows, styles={"default": "dim"}, last="below")]
 
 
 def show_settings(settings: Settings) -> SettingsShown:

@@ -29,8 +29,7 @@ class Synced:
     resolved: str
 
     def shown(self) -> Sequence[Block]:
-        told = [f"Its requirements.lock was made anew: {self.resolved}."] if self.resolved else []
-        return [f"The environment of {self.name} is ready (Python {self.python}, Agent Foundry {self.runtime_version}).", *told]
+        return [f"The environment of {self.name} is ready (Python {self.python}, Agent Foundry {self.runtime_version})."]
 
 
 def sync_agent(home: Home, name: str, *, settings: Settings, progress: Progress | None = None) -> Synced:
@@ -64,10 +63,12 @@ def ensure_current(folder: AgentFolder, settings: Settings, progress: Progress) 
 
 
 def _sync(folder: AgentFolder, settings: Settings, progress: Progress) -> Synced:
-    with hold_alone(folder, "sync") as handle:
+    with hold_alone(folder, "sync", settle=False) as handle:
+        if kept := intent.give_up(folder):
+            progress.note(f"A change of {folder.name} could not be understood; what it had staged is kept in {kept}")
         definition = load_definition(folder.config)
         made = _record(folder)
-        progress.step(f"Staging the new environment of {folder.name}")
+        progress.step(f"Preparing a new environment of {folder.name}")
         staged = intent.begin(folder).new
         try:
             needs = venv.Needs(venv.check_python(made.python if made else ""), definition.dependencies, extras_of(definition))
@@ -75,7 +76,7 @@ def _sync(folder: AgentFolder, settings: Settings, progress: Progress) -> Synced
             lock = venv.read_lock(folder) if folder.lock.exists() else ""
             uv = venv.uv_for(folder, offline=settings["offline"], progress=progress, held=(handle,))
             if why:
-                progress.note(f"requirements.lock of {folder.name} is made anew: {why}")
+                progress.note(f"The requirements.lock of {folder.name} is made anew: {why}")
             plan = venv.make(staged / folder.venv.name, needs, uv, lock="" if why else lock, kept=lock)
             record = venv.new_record(made.blueprint if made else "", needs, plan)
             _put(folder, staged, plan, replace(record, created=made.created) if made else record, progress)
@@ -91,7 +92,7 @@ def _put(folder: AgentFolder, staged: Path, plan: venv.Plan, made: AgentRecord, 
     write_json(staged / folder.made.name, asdict(made))
     for path in (folder.plugins, folder.workspace):
         path.mkdir(exist_ok=True)
-    progress.step("Writing what is to be done")
+    progress.step("Recording the change")
     intent.announce(folder, "sync", put=[folder.venv.name, folder.lock.name, folder.made.name])
     progress.step(f"Putting the new environment of {folder.name} in place")
     intent.roll(folder)

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from shlex import quote
 from typing import Literal
 
 from foundry import processes
@@ -45,10 +46,16 @@ class Validation:
     findings: tuple[Finding, ...]
 
     def shown(self) -> Sequence[Block]:
-        rows = [(one.status, one.name, one.what + (f". Mend: {one.mend}" if one.mend else "")) for one in self.findings]
+        rows = [(one.status, one.name, _told(one)) for one in self.findings]
         styles = {"ok": "green", "warn": "yellow", "bad": "red"}
         end = "All that is needed is there." if self.ready else "Something needed is missing."
-        return [Table(("", "WHAT", "FINDING"), rows, styles=styles), end]
+        return [Table(("", "WHAT", "FINDING"), rows, styles=styles, last="broken"), end]
+
+
+def _told(one: Finding) -> str:
+    """Return what was found and, on a line of its own, what mends it."""
+    end = "" if one.what.endswith((".", "?")) else "."
+    return f"{one.what}{end}\nTry: {one.mend}" if one.mend else one.what
 
 
 def validate_environment(
@@ -64,8 +71,12 @@ def validate_environment(
     `probe` asks the providers that have a key or an address of their own. Raises NotFoundError for an unknown agent.
     """
     environment = os.environ if environment is None else environment
-    folders = [home.agent(name)] if name else [AgentFolder(home.agents / one) for one in home.names()]
     found = [*_machine(home), *_models(home, settings, environment, probe and not settings["offline"])]
+    folders = [home.agent(name)] if name else []
+    try:
+        folders = folders or [AgentFolder(home.agents / one) for one in home.names()]
+    except FoundryError as error:
+        found.append(Finding("agents", "bad", error.message, error.hint))
     runtime = runtime_hash()
     for folder in folders:
         found += _agent(folder, home, look_at(folder, runtime), settings, environment)
@@ -240,15 +251,26 @@ def _troubles(
         if known.model:
             split(known.model)
         for one in variables_of(folder, home, known, settings, environment).missing:
-            yield Finding(
-                name, "bad", f"{one.name} is not set ({one.why or 'needed'})", f"foundry env {folder.name} set {one.name}"
-            )
+            why = one_line(one.why, 200) or "needed"
+            yield Finding(name, "bad", f"{one.name} is not set ({why})", f"foundry env {folder.name} set {one.name}")
     except FoundryError as error:
         yield Finding(name, "bad", error.message, error.hint)
     if folder.env_file.is_file() and folder.env_file.stat().st_mode & 0o077:
-        yield Finding(name, "warn", ".env can be read by others", f"chmod 600 {folder.env_file}")
-    for problem in list_tools(folder, known).problems:
-        yield Finding(name, "warn", problem)
+        yield Finding(name, "warn", ".env can be read by others", f"chmod 600 {quote(str(folder.env_file))}")
+    for problem in dict.fromkeys(list_tools(folder, known).problems):
+        yield Finding(
+            name, "warn", one_line(problem, 300), f"foundry tools {folder.name} shows what there is; edit {folder.config}"
+        )
+    if os.path.lexists(folder.holders) and (folder.holders.is_symlink() or not folder.holders.is_file()):
+        yield Finding(
+            name,
+            "bad",
+            f"{folder.holders.name} is no plain file, so that nothing can hold it",
+            f"rm -r {quote(str(folder.holders))}",
+        )
+    working = folder.path / known.folder
+    if os.path.lexists(working) and not working.is_dir():
+        yield Finding(name, "bad", f"{working}, where its tools work, is no folder", f"rm {quote(str(working))}")
     if health.state == "ready":
         try:
             venv.read_lock(folder)

@@ -1,0 +1,99 @@
+"""Text on a screen: made harmless, measured in columns, cut and broken to fit."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterator, Sequence
+
+# C0 but tab and newline, DEL, C1, bidi controls, zero-width and other invisible characters, variation selectors, line
+# separators, surrogates, tags.
+_HIDDEN = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u00ad\u034f\u0600-\u0605\u061c\u06dd\u070f\u0890\u0891\u08e2\u115f\u1160\u17b4\u17b5"
+    "\u180b-\u180f\u200b-\u200f\u2028-\u202e\u2060-\u206f\u2800\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufffb"
+    "\ud800-\udfff\U000110bd\U000110cd\U00013430-\U0001345f\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff]"
+)
+# The two of them that make an emoji what it is pass inside one.
+_IN_EMOJI = "\ufe0f\u200d"
+
+
+def visible(text: str) -> str:
+    """Return `text` with every byte that could act on a terminal or hide from the eye written out, as in <U+202E> or ^[."""
+    return _HIDDEN.sub(_written_out, text.replace("\r\n", "\n"))
+
+
+def _written_out(found: re.Match[str]) -> str:
+    one = found.group()
+    if one in _IN_EMOJI and _inside_emoji(found.string, found.start()):
+        return one
+    point = ord(one)
+    if point < 0x20:
+        return "^" + chr(point + 64)
+    return "^?" if point == 0x7F else f"<U+{point:04X}>"
+
+
+def _inside_emoji(text: str, place: int) -> bool:
+    """Return whether the selector or joiner there stands where an emoji has one: after a symbol, and a joiner before one too."""
+    before, after = text[max(place - 2, 0) : place], text[place + 1 : place + 2]
+    if text[place] == "\ufe0f":
+        return _is_symbol(before[-1:]) or (before[-1:] in set("#*0123456789") and after == "\u20e3")
+    return _is_symbol(before.removesuffix("\ufe0f")[-1:]) and _is_symbol(after)
+
+
+def _is_symbol(one: str) -> bool:
+    return one > "\x7f" and unicodedata.category(one) in {"So", "Sm", "Sk", "Po"} and not _HIDDEN.match(one)
+
+
+def one_line(text: str, width: int = 200) -> str:
+    """Return `text` escaped, on one line, cut to `width` columns with an ellipsis."""
+    return fit(" ".join(visible(text).split()), width)
+
+
+def width_of(text: str) -> int:
+    """Return how many terminal columns `text` takes."""
+    if text.isascii():
+        return len(text)
+    return sum(map(_columns_of, text))
+
+
+def _columns_of(one: str) -> int:
+    if unicodedata.combining(one) or one in "\ufe0f\u200d":
+        return 0
+    return 2 if unicodedata.east_asian_width(one) in "WF" else 1
+
+
+def fit(text: str, width: int) -> str:
+    """Return `text` cut to `width` columns, an ellipsis where something is missing."""
+    if width_of(text) <= width:
+        return text
+    taken, columns = [], 0
+    for one in text:
+        columns += width_of(one)
+        if columns > width - 1:
+            break
+        taken.append(one)
+    return "".join(taken) + "…"
+
+
+def at_words(line: str, width: int, *, whole: bool = True) -> Iterator[str]:
+    """Yield a line in parts of at most `width` columns, broken at spaces; a longer word stays `whole`, or is broken too."""
+    part = ""
+    for word in line.split(" "):
+        if part and width_of(part) + 1 + width_of(word) > width:
+            yield part
+            part = word
+        else:
+            part = f"{part} {word}" if part else word
+        while not whole and width_of(part) > width:
+            piece = fit(part, width + 1).removesuffix("…") if width_of(part) > width + 1 else part[:-1]
+            yield piece or part[0]
+            part = part[len(piece) or 1 :]
+    yield part
+
+
+def shared_out(wanted: Sequence[int], room: int, least: int) -> list[int]:
+    """Return widths of at most `room` together: the widest give way first, none below `least`."""
+    widths = [min(one, room) for one in wanted]
+    while sum(widths) > room and max(widths) > least:
+        widths[widths.index(max(widths))] -= 1
+    return widths
