@@ -220,7 +220,7 @@ def test_a_broken_or_lower_last_cell_loses_nothing(width: int, monkeypatch: pyte
     monkeypatch.setenv("COLUMNS", str(width))
     for last in ("broken", "below"):
         out = Terminal()
-        Console(out=out).block(Table(("A", "B"), [("x" * 20, "word " * 30 + "end")], last=last))  # type: ignore[arg-type]
+        Console(out=out).block(Table(("A", "B"), [("x" * 20, "word " * 30 + "end")], last=last))
 
         assert out.getvalue().split().count("word") == 30
         assert out.getvalue().split()[-1] == "end"

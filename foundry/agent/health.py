@@ -36,7 +36,7 @@ def look_at(folder: AgentFolder, runtime: str) -> Health:
         check_agent_name(folder.name)
         definition = load_definition(folder.config)
     except FoundryError as error:
-        return Health("broken", _short(error.message, folder), _short(error.hint, folder) or _PUT_BACK.format(folder.name))
+        return Health("broken", _short(error.message, folder), error.hint or _PUT_BACK.format(folder.name))
     if not (folder.path / definition.entry_file).is_file():
         return Health("broken", f"{definition.entry_file} is missing", _PUT_BACK.format(folder.name), definition=definition)
     sync = f"foundry sync {folder.name}"
