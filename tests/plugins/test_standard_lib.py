@@ -101,7 +101,10 @@ def test_what_cannot_be_read_says_what_to_do(lib: Workshop) -> None:
     with lib.write("huge", "").open("wb") as file:
         file.truncate(20 * 1024 * 1024)
 
-    assert lib.call("read_write_code.read_file", path="src") == "error: src is a folder. Use list_files."
+    assert (
+        lib.call("read_write_code.read_file", path="src")
+        == "error: src is a folder. In it: src/settings.py 0 B. Read one of its files."
+    )
     assert lib.call("read_write_code.read_file", path="src/setings.py").endswith("Did you mean src/settings.py?")
     assert lib.call("read_write_code.read_file", path="zzz").endswith("Use list_files to see what is there.")
     assert lib.call("read_write_code.read_file", path="pipe") == "error: 'pipe' is no regular file."
@@ -150,7 +153,10 @@ def test_a_pattern_and_a_folder_narrow_the_list(lib: Workshop) -> None:
 
     assert lib.call("read_write_code.list_files", path="src", pattern="*.py") == "src/in/two.py 0 B\nsrc/one.py 0 B"
     assert lib.call("read_write_code.list_files", pattern="**/*.md") == "src/in/two.md 0 B"
-    assert lib.call("read_write_code.list_files", pattern="*.rs") == "No files match '*.rs' in '.'."
+    assert (
+        lib.call("read_write_code.list_files", pattern="*.rs")
+        == "No file's name in '.' matches '*.rs'; search looks inside files."
+    )
     assert lib.call("read_write_code.list_files", path="src/one.py") == "error: src/one.py is a file. Use read_file."
 
 

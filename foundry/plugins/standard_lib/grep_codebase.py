@@ -21,9 +21,11 @@ class GrepCodebase:
         self.context = context
         self.seconds = seconds
 
-    @kernel_function(description="Search files for a regular expression; gives file:line: text.")
+    @kernel_function(description="Search inside files: which file defines a function or class, raises an error or has a word.")
     @effects("reads")
-    def search(self, pattern: str, path: str = ".", glob: Annotated[str, "Such as *.py"] = "*") -> str:
+    def search(
+        self, pattern: Annotated[str, "Text or regular expression"], path: str = ".", glob: Annotated[str, "Such as *.py"] = "*"
+    ) -> str:
         """Return the matching lines by file, the first ones when there are many. Raises ToolError saying what to do instead."""
         if not pattern:
             raise ToolError("The pattern is empty.")

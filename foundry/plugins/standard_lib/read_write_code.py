@@ -24,9 +24,9 @@ class ReadWriteCode:
     def __init__(self, context: ToolContext) -> None:
         self.context = context
 
-    @kernel_function(description="Read a text file, with line numbers.")
+    @kernel_function(description="Read a text file: what it says. Whole, unless certain lines are asked for.")
     @effects("reads")
-    def read_file(self, path: str, start: Annotated[int, "First line"] = 1, end: Annotated[int, "Last line; 0: all"] = 0) -> str:
+    def read_file(self, path: str, start: int = 1, end: int = 0) -> str:
         """Return lines `start` to `end` with their numbers, as many as fit. Raises ToolError saying what to do instead."""
         target = self._existing(path)
         text, encoding = self._text(target)
@@ -40,16 +40,19 @@ class ReadWriteCode:
             raise ToolError(f"end ({end}) is before start ({first}).")
         return self._numbered(self.context.name(target), lines, first, last, encoding)
 
-    @kernel_function(description="List the files of a folder and those below it.")
+    @kernel_function(description="List the files in a folder: only their names.")
     @effects("reads")
-    def list_files(self, path: str = ".", pattern: Annotated[str, "Such as *.py"] = "*") -> str:
+    def list_files(self, path: Annotated[str, "A folder"] = ".", pattern: Annotated[str, "Such as *.py"] = "*") -> str:
         """Return the files below `path` that match, sorted, with their sizes; large trees with folders folded up."""
         target = self._existing(path)
         if not target.is_dir():
             raise ToolError(f"{self.context.name(target)} is a file. Use read_file.")
         found = _Found(self.context, target, pattern)
         if not found.files:
-            return f"No files match {pattern!r} in {self.context.name(target)!r}." + found.left_out()
+            return (
+                f"No file's name in {self.context.name(target)!r} matches {pattern!r}; search looks inside files."
+                + found.left_out()
+            )
         return "\n".join(found.lines(_MOST_LINES)) + found.left_out()
 
     def _existing(self, given: str) -> Path:
@@ -68,7 +71,8 @@ class ReadWriteCode:
     def _text(self, target: Path) -> tuple[str, str]:
         name = self.context.name(target)
         if target.is_dir():
-            raise ToolError(f"{name} is a folder. Use list_files.")
+            inside = ", ".join(_Found(self.context, target, "*").lines(10)) or "nothing"
+            raise ToolError(f"{name} is a folder. In it: {inside}. Read one of its files.")
         try:
             with self.context.open(target) as file:
                 raw = file.read(LARGEST + 1)

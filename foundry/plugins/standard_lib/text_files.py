@@ -74,4 +74,4 @@ def matches(name: str, pattern: str) -> bool:
     """Return whether a relative path matches: a pattern with a slash the whole path, one without the file's name."""
     if "/" not in pattern:
         return fnmatchcase(name.rsplit("/", 1)[-1], pattern)
-    return fnmatchcase(name, pattern) or (pattern.startswith("**/") and fnmatchcase(name, pattern.removeprefix("**/")))
+    return fnmatchcase(name, pattern) or fnmatchcase(name, pattern.replace("**/", ""))  # no folder at all is some folders too
