@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import importlib
+import subprocess
 import sys
 
 NAMES = ("startup", "create", "run", "turn", "tool_calls")
 
 
 def main() -> int:
-    broken = 0
-    for name in sys.argv[1:] or NAMES:
-        print(f"\n{name}", flush=True)
-        for figure in importlib.import_module(f"tests.benchmarks.{name}").figures():
-            print(f"  {figure}", flush=True)
-            broken += not figure.kept
-    print(f"\n{broken} bounds broken" if broken else "\nevery bound kept")
-    return 1 if broken else 0
+    names = sys.argv[1:] or list(NAMES)
+    if len(names) > 1:
+        # A process each: what one has loaded would count as the memory of the children that the next one starts.
+        broken = sum(subprocess.run([sys.executable, "-P", "-m", "tests.benchmarks", name]).returncode for name in names)
+        print(f"\n{broken} of {len(names)} with a broken bound" if broken else "\nevery bound kept")
+        return min(broken, 1)
+    print(f"\n{names[0]}", flush=True)
+    kept = True
+    for figure in importlib.import_module(f"tests.benchmarks.{names[0]}").figures():
+        print(f"  {figure}", flush=True)
+        kept &= figure.kept
+    return 0 if kept else 1
 
 
 if __name__ == "__main__":
