@@ -14,15 +14,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Protocol, TextIO
 
+from foundry.diff import Diff as Diff
+from foundry.diff import drawn, told
 from foundry.errors import FoundryError
-from foundry.text import at_words, shared_out
+from foundry.text import at_words, broken, named, shared_out
 from foundry.text import fit as fit
 from foundry.text import one_line as one_line
+from foundry.text import spelled as spelled
 from foundry.text import visible as visible
 from foundry.text import width_of as width_of
 
 _NARROWEST = 16  # columns below which text is left to the terminal to break
 _WIDEST = 60  # columns that are lined up where nobody watches
+_NUMBERED = 50  # columns from which a diff has room for line numbers
+_SIGNS = {"+": "green", "-": "red", " ": "", "": "dim"}
 _STYLES = {"bold": "1", "dim": "2", "red": "31", "green": "32", "yellow": "33", "blue": "34", "cyan": "36"}
 
 
@@ -49,7 +54,7 @@ class Facts:
     title: str = ""
 
 
-Block = str | Table | Facts
+Block = str | Table | Facts | Diff
 
 
 class Shown(Protocol):
@@ -86,6 +91,7 @@ class Console:
         self.as_json = as_json
         self.out = out or sys.stdout
         self.err = err or sys.stderr
+        self.asking = False  # while somebody is asked, no status is drawn over the question
         self._bar_until = 0.0
         self._bar_shown = False
 
@@ -102,7 +108,7 @@ class Console:
     def block(self, block: Block) -> None:
         """Print one block as data."""
         self._clear_bar()
-        self._write(self.out, self._rendered(block) + "\n")
+        self._write(self.out, self._rendered(block, self.out) + "\n")
 
     def envelope(self, body: Mapping[str, Any]) -> None:
         """Print one JSON envelope on a line of its own."""
@@ -159,7 +165,7 @@ class Console:
 
     def status(self, text: str) -> None:
         """Show on a terminal, in place, what is going on; the next line or `status("")` takes it away."""
-        if not self.err.isatty():
+        if self.asking or not self.err.isatty():
             return
         self._clear_bar()
         if text:
@@ -208,9 +214,30 @@ class Console:
         return answer.strip().lower() in {"y", "yes"}
 
     def ask(self, question: str) -> None:
-        """Show a question on stderr, the cursor after it; whoever shows it reads the answer."""
+        """Show a question on stderr in a look of ours, the cursor after it; whoever shows it reads the answer."""
         self._clear_bar()
-        self._write(self.err, visible(question))
+        self._write(self.err, self._ours(visible(question)) + " ")
+
+    def rows(self, blocks: Sequence[Block]) -> list[str]:
+        """Return blocks as rows for the terminal behind stderr, none wider than it and nothing of them lost where they break."""
+        return [row for block in blocks for row in self._rendered(block, self.err, exact=True).split("\n")]
+
+    def put(self, rows: Sequence[str]) -> None:
+        """Print on stderr what `rows` returned."""
+        self._clear_bar()
+        self._write(self.err, "".join(f"{row}\n" for row in rows))
+
+    def banner(self, text: str) -> None:
+        """Print on stderr a line in a look of ours over the terminal's whole width."""
+        self._clear_bar()
+        columns = self.columns(self.err) - 1
+        for line in broken(" ".join(spelled(text).split()), columns):
+            self._write(self.err, self._ours(line + " " * (columns - width_of(line))) + "\n")
+
+    def _ours(self, text: str) -> str:
+        """Return `text` in reverse, which no text of a model, a file or a tool is ever drawn in; it is not a colour."""
+        plain = not self.err.isatty() or os.environ.get("TERM") == "dumb"
+        return text if plain else f"\x1b[7m{text}\x1b[0m"
 
     def hidden(self, question: str) -> str:
         """Ask for a value that is not echoed; an empty string when nobody is there or nothing was given."""
@@ -226,9 +253,13 @@ class Console:
 
     # drawing --------------------------------------------------------------------------------------------------------------
 
-    def columns(self) -> int:
-        """Return the terminal's width."""
-        return shutil.get_terminal_size((100, 24)).columns
+    def columns(self, stream: TextIO | None = None) -> int:
+        """Return the terminal's width, or that of the one behind `stream`."""
+        return _size(stream).columns
+
+    def lines(self) -> int:
+        """Return the height of the terminal behind stderr."""
+        return _size(self.err).lines
 
     def colours(self, stream: TextIO) -> bool:
         """Return whether `stream` wants colour: a terminal, no NO_COLOR, not a dumb one; FORCE_COLOR overrules."""
@@ -239,61 +270,81 @@ class Console:
     def _styled(self, text: str, style: str, stream: TextIO) -> str:
         return f"\x1b[{_STYLES[style]}m{text}\x1b[0m" if style and self.colours(stream) else text
 
-    def _rendered(self, block: Block) -> str:
+    def _rendered(self, block: Block, stream: TextIO, *, exact: bool = False) -> str:
         if isinstance(block, str):
-            return self._flowing(block, self.out, 0)
+            return self._flowing(block, stream, 0, exact=exact)
         if isinstance(block, Table):
-            return "\n".join(self._table(block)) if block.rows else visible(block.empty)
-        wide = max((width_of(name) for name, _ in block.pairs), default=0)
-        title = [self._styled(visible(block.title), "bold", self.out)] if block.title else []
+            return "\n".join(self._table(block, stream)) if block.rows else visible(block.empty)
+        if isinstance(block, Diff):
+            return "\n".join(self._diff(block, stream))
+        pairs = [(visible(name), value) for name, value in block.pairs]
+        wide = max((width_of(name) for name, _ in pairs), default=0) + 2
+        wide = min(wide, max(self.columns(stream) // 3, 2)) if exact else wide
+        title = [self._styled(self._flowing(block.title, stream, 0, exact=exact), "bold", stream)] if block.title else []
         lines = [
-            self._styled(visible(name), "cyan", self.out)
-            + " " * (wide - width_of(name) + 2)
-            + self._flowing(value, self.out, wide + 2)
-            for name, value in block.pairs
+            self._styled(self._flowing(name, stream, 0, exact=exact), "cyan", stream)
+            + (" " * (wide - width_of(name)) if width_of(name) < wide else "\n" + " " * wide)
+            + self._flowing(value, stream, wide, exact=exact)
+            for name, value in pairs
         ]
         return "\n".join(title + lines)
 
-    def _flowing(self, text: str, stream: TextIO, indent: int) -> str:
-        """Return escaped text whose further lines stand under its first, `indent` columns in; a terminal's are cut at words."""
-        room = self.columns() - indent if stream.isatty() else 0
+    def _flowing(self, text: str, stream: TextIO, indent: int, *, exact: bool = False) -> str:
+        """Return escaped text whose further lines stand under its first, `indent` columns in; a terminal's are broken.
+
+        They are broken at words, a longer word left whole; or `exact`, which loses no blank and lets nothing stand out.
+        """
+        room = self.columns(stream) - indent if stream.isatty() else 0
         lines = visible(text).split("\n")
-        if room >= _NARROWEST:
+        if exact and stream.isatty():
+            lines = [part for line in lines for part in broken(line, max(room - 1, 1))]
+        elif room >= _NARROWEST:
             lines = [part for line in lines for part in at_words(line, room)]
         return ("\n" + " " * indent).join(lines)
 
-    def _table(self, table: Table) -> Iterator[str]:
+    def _diff(self, diff: Diff, stream: TextIO) -> Iterator[str]:
+        terminal, columns = stream.isatty(), self.columns(stream) - 1
+        title = f"{named(diff.name)} · {told(diff)}"
+        for number, part in enumerate(broken(title, columns - 2) if terminal else [title]):
+            yield self._styled(("  " if number else "─ ") + part, "bold", stream)
+        for line in drawn(diff, numbered=not terminal or columns >= _NUMBERED):
+            indent = width_of(line.lead)
+            parts = list(broken(line.text, max(columns - indent, 4))) if terminal else [line.text]
+            yield self._styled(line.lead + parts[0], _SIGNS[line.sign], stream)
+            yield from (" " * indent + self._styled(part, _SIGNS[line.sign], stream) for part in parts[1:])
+
+    def _table(self, table: Table, stream: TextIO) -> Iterator[str]:
         rows = [tuple(" ".join(visible(cell).split()) for cell in row) for row in table.rows]
         widths = [max(width_of(row[i]) for row in [table.columns, *rows]) for i in range(len(table.columns))]
-        if not self.out.isatty():
+        if not stream.isatty():
             # What is piped is whole, one line a row; only the blanks that line it up are limited.
             yield from (
-                self._row(row, [min(one, _WIDEST) for one in widths], table, whole=True) for row in (table.columns, *rows)
+                self._row(row, [min(one, _WIDEST) for one in widths], table, stream, whole=True) for row in (table.columns, *rows)
             )
             return
-        room = self.columns() - 2 * (len(widths) - 1)
+        room = self.columns(stream) - 2 * (len(widths) - 1)
         left, last = room - sum(widths[:-1]), table.last
         if last != "cut":
             last = "broken" if widths[-1] <= left or (last == "broken" and left >= 2 * _NARROWEST) else "below"
             widths[-1:] = [min(widths[-1], left)] if last == "broken" else []
         widths = shared_out(widths, room, _NARROWEST // 2)
         indent = 4 if last == "below" else sum(widths[:-1]) + 2 * (len(widths) - 1)
-        yield self._row(table.columns, widths, table)
+        yield self._row(table.columns, widths, table, stream)
         for row, given in zip(rows, table.rows, strict=True):
-            lines = [] if last == "cut" else self._broken(given[-1], self.columns() - indent)
-            yield self._row((*row[:-1], lines.pop(0)) if last == "broken" else row, widths, table)
+            lines = [] if last == "cut" else self._broken(given[-1], self.columns(stream) - indent)
+            yield self._row((*row[:-1], lines.pop(0)) if last == "broken" else row, widths, table, stream)
             yield from (" " * indent + line for line in lines)
 
     @staticmethod
     def _broken(cell: str, width: int) -> list[str]:
         return [part for line in visible(cell).split("\n") for part in at_words(" ".join(line.split()), width, whole=False)]
 
-    def _row(self, cells: Sequence[str], widths: Sequence[int], table: Table, *, whole: bool = False) -> str:
+    def _row(self, cells: Sequence[str], widths: Sequence[int], table: Table, stream: TextIO, *, whole: bool = False) -> str:
         parts = []
         for cell, width in zip(cells, widths, strict=False):
             cut = cell if whole else fit(cell, width)
             style = "bold" if cells is table.columns else table.styles.get(cell, "")
-            parts.append(self._styled(cut, style, self.out) + " " * (width - width_of(cut)))
+            parts.append(self._styled(cut, style, stream) + " " * (width - width_of(cut)))
         return "  ".join(parts).rstrip()
 
     def _clear_bar(self) -> None:
@@ -315,7 +366,17 @@ def plain(value: Any) -> Any:
         return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple | set | frozenset):
         return [plain(item) for item in value]
+    if isinstance(value, bytes):
+        return value.decode("utf-8", "backslashreplace")
     return str(value) if isinstance(value, Path) else value
+
+
+def _size(stream: TextIO | None) -> os.terminal_size:
+    """Return how large the terminal behind `stream` is now; where it is none, what the environment and stdout say."""
+    with suppress(OSError, ValueError, AttributeError):
+        if stream and (size := os.get_terminal_size(stream.fileno())).columns:
+            return size
+    return shutil.get_terminal_size((100, 24))
 
 
 def forget_typed_ahead() -> None:

@@ -109,7 +109,7 @@ def wrapped(text: str, width: int) -> list[str]:
         row, used = "", 0
         for one in line:
             columns = width_of(one)
-            if used + columns > max(width, 2):
+            while used + columns > max(width, 2):
                 words = row.rfind(" ") + 1 or len(row)
                 rows.append(row[:words])
                 row = row[words:]

@@ -59,7 +59,7 @@ class Decision:
     """Whether a call may run, who said so and why."""
 
     allowed: bool
-    by: Literal["mode", "rule", "person", "nobody"]
+    by: Literal["mode", "rule", "grant", "person", "nobody"]
     reason: str
 
 

@@ -24,6 +24,11 @@ _KEPT = {
     *("SYSTEMROOT", "COMSPEC", "PATHEXT", "APPDATA", "LOCALAPPDATA", "USERPROFILE", "PROGRAMDATA", "OLLAMA_HOST"),
 }
 _KEPT_BY_INSTALLERS = ("UV_", "PIP_")
+_handed: dict[str, str] = {}  # installers' variables that came from the shell by another way than the environment
+
+
+Running = subprocess.Popen[bytes]
+TimedOut = subprocess.TimeoutExpired
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +48,18 @@ def clean_environment(extra: Mapping[str, str] | None = None, *, installer: bool
         for name, value in os.environ.items()
         if name in _KEPT or name.startswith("LC_") or (installer and name.startswith(_KEPT_BY_INSTALLERS))
     }
-    return {**kept, "PYTHONUTF8": "1", **(extra or {})}
+    return {**(_handed if installer else {}), **kept, "PYTHONUTF8": "1", **(extra or {})}
+
+
+def installers_environment() -> dict[str, str]:
+    """Return the variables that only installers get: UV_* and PIP_*; those handed over, then those of the environment."""
+    ours = {name: value for name, value in os.environ.items() if name.startswith(_KEPT_BY_INSTALLERS)}
+    return {**_handed, **ours}
+
+
+def hand_to_installers(values: Mapping[str, str]) -> None:
+    """Give installers these variables of the person's shell, which no plugin finds in the environment."""
+    _handed.update({name: value for name, value in values.items() if name.startswith(_KEPT_BY_INSTALLERS)})
 
 
 def run(
@@ -182,6 +198,20 @@ def _group_lives(group: int) -> bool:
     return True
 
 
+def start(argv: Sequence[str], *, env: Mapping[str, str], cwd: Path | None = None, pass_fds: Sequence[int] = ()) -> Running:
+    """Start `argv` in a session of its own, its three streams as pipes; whoever asked watches and ends it. Raises OSError."""
+    return subprocess.Popen(
+        list(argv),
+        cwd=cwd,
+        env=dict(env),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+        pass_fds=tuple(pass_fds),
+    )
+
+
 def start_daemon(argv: Sequence[str], *, env: Mapping[str, str], log: Path) -> int:
     """Start a process that outlives us, its output in `log` (0600), and return its pid."""
     handle = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
@@ -199,6 +229,25 @@ def start_daemon(argv: Sequence[str], *, env: Mapping[str, str], log: Path) -> i
         os.close(handle)
     process.returncode = 0  # it is nobody's child to wait for: silences the warning of an unreaped Popen
     return process.pid
+
+
+async def on_terminal(argv: Sequence[str], *, env: Mapping[str, str] | None = None) -> int:
+    """Run a program that talks to the person, such as an editor, on our terminal and return its exit code; it ends with the call.
+
+    Raises OSError when it cannot be started.
+    """
+    import asyncio
+
+    # Where stdout is a file, the one-shot's answer goes there; the terminal is behind stderr.
+    out = None if sys.stdout.isatty() else sys.stderr.fileno()
+    process = await asyncio.create_subprocess_exec(*argv, stdout=out, env=dict(clean_environment() if env is None else env))
+    try:
+        return await process.wait()
+    finally:
+        if process.returncode is None:
+            process.terminate()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(process.wait(), 2)  # it puts the terminal back as it was
 
 
 def replace(argv: Sequence[str], env: Mapping[str, str]) -> NoReturn:

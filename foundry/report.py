@@ -53,6 +53,7 @@ def guarded(
         console.interrupted()
         return 130
     except Ended as ended:
+        _flush()
         return 128 + ended.number
     except BrokenPipeError:
         stop_writing()
@@ -78,6 +79,15 @@ def _refused(error: OSError, clean: Callable[[str], str]) -> FoundryError:
     )
     told = clean(f"{os.fsdecode(error.filename)}: {error.strerror}")
     return FoundryError(told, hint, code="disk_full" if full else "disk")
+
+
+def _flush() -> None:
+    """Write what is still unwritten, but nothing into a closed terminal: Python would end with a code of its own."""
+    try:
+        sys.stdout.flush()
+        sys.stderr.flush()
+    except OSError:
+        stop_writing()
 
 
 def stop_writing() -> None:

@@ -51,7 +51,15 @@ SETTINGS: tuple[Setting, ...] = (
         "FOUNDRY_MAX_ROUNDS",
         "How often a turn may ask the model before it ends with what it has.",
     ),
+    Setting("max_calls", int, 60, "FOUNDRY_MAX_CALLS", "How many tool calls a turn may make; 0 is no limit."),
+    Setting("max_tokens", int, 0, "FOUNDRY_MAX_TOKENS", "Tokens, read and written, that a turn may cost; 0 is no limit."),
     Setting("timeout", float, 0.0, "FOUNDRY_TIMEOUT", "Seconds a one-shot run may take; 0 is no limit."),
+    Setting("run_max_rounds", int, 0, "FOUNDRY_RUN_MAX_ROUNDS", "How often a whole run may ask the model; 0 is no limit."),
+    Setting("run_max_calls", int, 0, "FOUNDRY_RUN_MAX_CALLS", "How many tool calls a whole run may make; 0 is no limit."),
+    Setting("run_max_tokens", int, 0, "FOUNDRY_RUN_MAX_TOKENS", "Tokens that a whole run may cost; 0 is no limit."),
+    Setting(
+        "run_timeout", float, 0.0, "FOUNDRY_RUN_TIMEOUT", "Seconds that the turns of a run may take together; 0 is no limit."
+    ),
     Setting(
         "request_timeout",
         float,

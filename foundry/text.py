@@ -1,9 +1,10 @@
-"""Text on a screen: made harmless, measured in columns, cut and broken to fit."""
+"""Text on a screen: made harmless, exact where a person decides on it, measured in columns, cut and broken to fit."""
 
 from __future__ import annotations
 
 import re
 import unicodedata
+from collections import Counter
 from collections.abc import Iterator, Sequence
 
 # C0 but tab and newline, DEL, C1, bidi controls, zero-width and other invisible characters, variation selectors, line
@@ -15,6 +16,16 @@ _HIDDEN = re.compile(
 )
 # The two of them that make an emoji what it is pass inside one.
 _IN_EMOJI = "\ufe0f\u200d"
+# So many blanks, empty lines or combining marks in a row are shown as they are: enough to indent and line up, too few to push
+# anything out of view or to draw over it.
+EMPTY_LINES = 4
+_BLANKS, _COMBINING = 32, 2
+_LONG_BLANKS = re.compile(rf"[ \t]{{{_BLANKS + 1},}}")
+_LAST_BLANKS = re.compile(r"[ \t]+$", re.MULTILINE)
+_EMPTY = re.compile(rf"\n{{{EMPTY_LINES + 2},}}")
+_UNSEEN = {"Zs", "Co", "Cn"}  # blanks beside the space, and what no font has
+TIMES = "\u00d7"
+_KINDS = 8  # kinds of written out characters that are named one by one
 
 
 def visible(text: str) -> str:
@@ -42,6 +53,50 @@ def _inside_emoji(text: str, place: int) -> bool:
 
 def _is_symbol(one: str) -> bool:
     return one > "\x7f" and unicodedata.category(one) in {"So", "Sm", "Sk", "Po"} and not _HIDDEN.match(one)
+
+
+def spelled(text: str) -> str:
+    """Return `text` escaped with no blank of it hidden, for what a person decides on.
+
+    ␠ and ⇥ stand for spaces and tabs, ↵ for empty lines, each with how many; ^M for a CR.
+    """
+    text = _HIDDEN.sub(_written_out, text)
+    if not text.isascii():
+        text = "".join(_odd_written_out(text))
+    text = _LAST_BLANKS.sub(_blanks, _LONG_BLANKS.sub(_blanks, text))
+    return _EMPTY.sub(lambda found: f"\n↵{TIMES}{len(found.group()) - 1}\n", text).replace("\t", "⇥   ")
+
+
+def named(text: str) -> str:
+    """Return a name `spelled` on one line: a line end in it would make two of it."""
+    return spelled(text).replace("\n", "^J")
+
+
+def _odd_written_out(text: str) -> Iterator[str]:
+    marks = _COMBINING  # one that starts a line would be drawn over what stands before it
+    for one in text:
+        category = unicodedata.category(one) if one > "\x7f" else ""
+        marks = marks + 1 if category in {"Mn", "Me"} else _COMBINING if one == "\n" else 0
+        yield f"<U+{ord(one):04X}>" if category in _UNSEEN or marks > _COMBINING else one
+
+
+def _blanks(found: re.Match[str]) -> str:
+    run = found.group()
+    mark = ("␠" if " " in run else "") + ("⇥" if "\t" in run else "")
+    return f"{mark}{TIMES}{len(run)}" if len(run) > 1 else mark
+
+
+def written_out(text: str) -> list[str]:
+    """Return what `spelled` writes out of `text` beside blanks at a line's end: each kind once, with how often."""
+    kinds = Counter(_written_out(found) for found in _HIDDEN.finditer(text))
+    for one in _IN_EMOJI:
+        kinds.pop(one, None)
+    if not text.isascii():
+        kinds.update(shown for one, shown in zip(text, _odd_written_out(text), strict=True) if one != shown)
+    kinds.update(map(_blanks, _LONG_BLANKS.finditer(text)))
+    kinds.update(f"↵{TIMES}{len(found.group()) - 1}" for found in _EMPTY.finditer(text))
+    named = [f"{kind} ({count} times)" if count > 1 else kind for kind, count in kinds.items()]
+    return named if len(named) <= _KINDS else [*named[: _KINDS - 1], f"and {len(named) - _KINDS + 1} more kinds"]
 
 
 def one_line(text: str, width: int = 200) -> str:
@@ -88,6 +143,25 @@ def at_words(line: str, width: int, *, whole: bool = True) -> Iterator[str]:
             piece = fit(part, width + 1).removesuffix("…") if width_of(part) > width + 1 else part[:-1]
             yield piece or part[0]
             part = part[len(piece) or 1 :]
+    yield part
+
+
+def broken(line: str, width: int) -> Iterator[str]:
+    """Yield a line in parts of at most `width` columns that are the line when put together.
+
+    A part that begins with a blank begins a word; any other goes on with the word that was broken, so that nothing is in doubt.
+    """
+    part, columns = "", 0
+    for one in line:
+        wide = width_of(one)
+        while part and columns + wide > width:
+            blank = part.rfind(" ") if one != " " else 0
+            kept = part[: blank if blank > len(part) // 2 else len(part)].rstrip(" ") or part
+            yield kept
+            part = part[len(kept) :]
+            columns = width_of(part)
+        part += one
+        columns += wide
     yield part
 
 

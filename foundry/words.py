@@ -9,9 +9,9 @@ from pathlib import Path
 import click
 
 from foundry.agent.folder import Home
-from foundry.console import Console
+from foundry.console import Console, Shown
 from foundry.errors import FoundryError, UsageError
-from foundry.settings import find_home
+from foundry.settings import Settings, find_home, load_settings
 
 _LONGEST_TEXT = 1024 * 1024
 
@@ -58,6 +58,28 @@ def secret(console: Console, key: str, why: str, command: str) -> str:
         return sys.stdin.buffer.read().decode("utf-8").removesuffix("\n").removesuffix("\r")
     except UnicodeDecodeError:
         raise UsageError(f"the value of {key} is no text of UTF-8", f"Pipe text in: {command} < FILE") from None
+
+
+def settings_of(console: Console, home: Home) -> Settings:
+    """Return the settings in force; those of a home that this user neither made nor trusted are left out, and that is said."""
+    from foundry.agent.homes import home_trust
+
+    found = home_trust(home.path)
+    if not found.obeyed:
+        changed = " any more" if found.state == "changed" else ""
+        console.note(f"{' and '.join(found.files)} of {home.path} do not count: it is no home you made or trust{changed}.")
+        console.note("  try: foundry trust")
+    return load_settings(home.path if found.obeyed else None)
+
+
+def showing(console: Console, question: str) -> Callable[[Shown], bool] | None:
+    """Return what shows a person something, beside the data, and asks about it; None where nobody is there."""
+
+    def confirm(what: Shown) -> bool:
+        console.put(console.rows(what.shown()))
+        return console.yes(question)
+
+    return confirm if console.can_ask() else None
 
 
 # completion: a shell that waits for it must never see an error ------------------------------------------------------------

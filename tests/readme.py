@@ -9,7 +9,9 @@ from pathlib import Path
 
 import click
 
-from foundry.foundry_cli import SECTIONS, cli
+from foundry.agent.policy import COLUMNS, WORDS, table_rows
+from foundry.faces import SECTIONS
+from foundry.foundry_cli import cli
 from foundry.settings import SETTINGS
 
 README = Path(__file__).parent.parent / "README.md"
@@ -56,7 +58,14 @@ def _default(value: object) -> str:
     return "" if value == "" else f"`{str(value).lower() if isinstance(value, bool) else value}`"
 
 
-PARTS = {"commands": commands, "settings": settings}
+def gate() -> str:
+    head, *modes = table_rows()
+    rows = [" | ".join(f"`{word}`" if not place else word for place, word in enumerate(row)) for row in modes]
+    titles = ["mode", *(WORDS[column] for column in COLUMNS)]
+    return "\n".join([f"| {' | '.join(titles)} |", "|" + "---|" * len(head), *(f"| {row} |" for row in rows)])
+
+
+PARTS = {"commands": commands, "settings": settings, "gate": gate}
 
 
 def rendered(text: str) -> str:

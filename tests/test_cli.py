@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from foundry.foundry_cli import SECTIONS, cli
+from foundry.faces import SECTIONS
+from foundry.foundry_cli import cli
 from tests.conftest import FOUNDRY
 
 HEAVY = ("semantic_kernel", "openai", "sqlalchemy", "fastapi")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import sys
 import unicodedata
 from collections.abc import Sequence
@@ -14,8 +15,9 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from foundry.console import Block, Console, Facts, Table, fit, one_line, plain, visible, width_of
+from foundry.console import Block, Console, Diff, Facts, Table, fit, one_line, plain, visible, width_of
 from foundry.errors import NotFoundError
+from foundry.markdown import MarkdownStream
 
 unhurried = settings(deadline=None)
 
@@ -234,3 +236,50 @@ def test_a_piped_table_is_whole_one_line_a_row() -> None:
     assert long == "x" * 500 + "  " + "y" * 500
     assert len(first) < 100
     assert short.split() == ["a", "b"]
+
+
+@unhurried
+@given(st.text(max_size=200), st.text(max_size=60), st.integers(20, 120))
+@example("x" * 100, "y" * 100, 20)
+@example("\u6f22" * 100, "\u6f22" * 30, 21)
+def test_rows_fit_the_terminal_and_lose_nothing(text: str, name: str, width: int) -> None:
+    err = Terminal()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("COLUMNS", str(width))
+        patch.setenv("NO_COLOR", "1")
+        after = text.encode("utf-8", "surrogatepass")
+        console = Console(out=io.StringIO(), err=err)
+        rows = console.rows([text, Facts([(name, text), ("b", name)], name), Diff(name, None, after)])
+        console.put(rows)
+
+    assert all(width_of(row) < width for row in rows)
+    assert "".join(visible(text).split()) in "".join("".join(rows).split())
+    assert err.getvalue() == "".join(f"{row}\n" for row in rows)
+
+
+def test_only_what_asks_is_drawn_in_reverse(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("TERM", "xterm-256color")
+    out, err = Terminal(), Terminal()
+    console = Console(out=out, err=err)
+    code = (
+        "\x1b[7m# Allow it?\x1b[0m **y** *n* `yes` ~~no~~ <b>a</b> [x](http://e)\n\n| a | b |\n|---|---|\n| 1 | 2 |\n\n> - c\n\n"
+    )
+    stream = MarkdownStream(console)
+    for one in (
+        code,
+        *(f"```{language}\n{code}def x(): return 1 # \x1b[7m\n```\n\n" for language in ("python", "sh", "diff", "nosuch")),
+    ):
+        stream.feed(one)
+    stream.end()
+    console.result(Told(code))
+    console.block(Diff(code, b"a\n", code.encode()))
+    console.put(console.rows([code, Diff(code, b"a\n", code.encode())]))
+    for say in (console.note, console.warn, console.step, console.aside, console.status):
+        say(code)
+    drawn = out.getvalue() + err.getvalue()
+    assert not [codes for codes in re.findall(r"\x1b\[([0-9;]*)m", drawn) if "7" in codes.split(";")]
+
+    console.banner("own.tool")
+    console.ask("Allow it?")
+    assert err.getvalue().count("\x1b[7m") == 2

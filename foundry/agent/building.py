@@ -11,8 +11,9 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from foundry.agent import lock, trash, venv
+from foundry.agent import lock, trash, trust, venv
 from foundry.agent.folder import AgentFolder, Home
+from foundry.agent.history import History
 from foundry.errors import FoundryError
 
 _GROWING = re.compile(r"\.[A-Za-z][A-Za-z0-9_-]*\.creating-[0-9]+-[0-9a-f]+")
@@ -51,12 +52,19 @@ def building(home: Home, name: str) -> Iterator[Building]:
             os.close(handle)
 
 
-def put_in_place(home: Home, made: Building, name: str) -> AgentFolder:
-    """Rename the whole agent to its name. Raises FoundryError when another took the name meanwhile."""
+def put_in_place(home: Home, made: Building, name: str, accepted: Mapping[str, str]) -> AgentFolder:
+    """Rename the whole agent to its name, recorded as this user's own; `accepted` are hashes of plugins' code he accepts.
+
+    Raises FoundryError when another took the name meanwhile.
+    """
     with lock.hold_home(home):
         refuse_taken(home, name)
+        trust.made(made.folder, AgentFolder(home.agents / name), accepted)
         made.folder.path.rename(home.agents / name)
-    return AgentFolder(home.agents / name)
+    folder = AgentFolder(home.agents / name)
+    with suppress(FoundryError, OSError):  # the agent is there; where this fails, the first start does it
+        History(folder).observe()
+    return folder
 
 
 def refuse_taken(home: Home, name: str, *, but: str = "") -> None:

@@ -21,12 +21,16 @@ _SAID = 5
 
 @dataclass(frozen=True, slots=True)
 class ApprovalRule:
-    """One rule of `approvals`: what it matches (globs) and what it decides."""
+    """One rule of `approvals`: what it matches (globs) and what it decides.
+
+    `paths` are relative to the working folder, or absolute outside it; `*` stays within one name, `**` is any number of folders.
+    """
 
     decide: Literal["allow", "ask", "deny"]
     tool: str = "*"
     arguments: Mapping[str, str] = field(default_factory=dict)
     effect: Literal["reads", "writes", "runs", "network"] | None = None
+    paths: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,6 +202,7 @@ _RULE: Mapping[str, Reader] = {
     "decide": _one_of("allow", "ask", "deny"),
     "tool": _text,
     "arguments": _text_by_name,
+    "paths": _texts,
     "effect": lambda value: None if value is None else _EFFECT(value),
 }
 _FIELDS: Mapping[str, Reader] = {

@@ -6,6 +6,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from foundry.agent import homes
 from foundry.errors import FoundryError, NotFoundError
 from foundry.files import nearest
 
@@ -82,9 +83,15 @@ class Home:
         return self.path / ".env"
 
     def prepare(self) -> None:
-        """Make agents/ and .foundry/ where they are missing; .foundry/ is 0700. Raises FoundryError where that is refused."""
+        """Make agents/ and .foundry/ (0700) where they are missing, and remember a new home as this user's own.
+
+        Raises FoundryError where that is refused.
+        """
         try:
+            fresh = not homes.is_home(self.path)
             self.agents.mkdir(parents=True, exist_ok=True)
+            if fresh:  # before it can be seen to be one, so that a crash leaves no home of ours that we do not know
+                homes.home_made(self.path)
             self.own.mkdir(mode=0o700, exist_ok=True)
         except OSError as error:
             raise FoundryError(

@@ -17,7 +17,11 @@ _LARGEST = 60_000  # a pipe nobody reads yet holds 64 KiB
 
 @dataclass(frozen=True, slots=True)
 class Handoff:
-    """`keys` from the shell or the home, the embedded model's address, the CLI's python, the model chosen and why, settings."""
+    """`keys` from the shell or the home, the embedded model's address, the CLI's python, the model chosen and why, settings.
+
+    `installers` are the shell's variables that only package installers get.
+    `conversation` is the handle of an open file without a name that holds what was said before a restart; -1 is none.
+    """
 
     keys: dict[str, str] = field(default_factory=dict)
     local: dict[str, Any] | None = None
@@ -26,6 +30,8 @@ class Handoff:
     why: str = ""
     folder: str = ""
     settings: dict[str, list[Any]] = field(default_factory=dict)
+    conversation: int = -1
+    installers: dict[str, str] = field(default_factory=dict)
 
     def send(self) -> int:
         """Return the inheritable read end of a pipe that holds all this. Raises FoundryError when it is too much for one."""
@@ -51,6 +57,30 @@ def receive(environment: MutableMapping[str, str]) -> Handoff | None:
             data = json.loads(pipe.read())
         return Handoff(**data)
     except (OSError, ValueError, TypeError):
+        return None
+
+
+def keep(data: Any) -> int:
+    """Return the inheritable handle of a nameless file that holds `data` as JSON; it is gone with its last holder."""
+    import tempfile
+
+    with tempfile.TemporaryFile() as file:
+        file.write(json.dumps(data).encode())
+        file.flush()
+        handle = os.dup(file.fileno())
+    os.lseek(handle, 0, os.SEEK_SET)
+    os.set_inheritable(handle, True)
+    return handle
+
+
+def kept(handle: int) -> Any:
+    """Return what `keep` kept and close it; None when there is nothing that can be read."""
+    if handle <= 2:
+        return None
+    try:
+        with os.fdopen(handle, "rb") as file:
+            return json.loads(file.read())
+    except (OSError, ValueError):
         return None
 
 

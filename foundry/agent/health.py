@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from foundry.agent import intent, venv
+from foundry.agent import intent, trust, venv
 from foundry.agent.definition import AgentDefinition, check_agent_name, load_definition
 from foundry.agent.folder import AgentFolder
 from foundry.agent.record import AgentRecord, load_record
 from foundry.errors import FoundryError, NotReadyError
 
-State = Literal["ready", "needs sync", "broken"]
+State = Literal["ready", "needs sync", "broken", "not trusted"]
 _PUT_BACK = "put the file back from a copy of the agent, or drop what is left: foundry delete {}"
 
 
@@ -42,11 +42,15 @@ def look_at(folder: AgentFolder, runtime: str) -> Health:
     sync = f"foundry sync {folder.name}"
     try:
         record = load_record(folder)
+        found = _compared(folder, definition, record, runtime, sync)
     except NotReadyError as error:
-        return Health("broken", _short(error.message, folder), error.hint, definition=definition)
+        record, found = None, Health("broken", _short(error.message, folder), error.hint, definition=definition)
     except FoundryError as error:
-        return Health("needs sync", _short(error.message, folder), sync, definition=definition)
-    return _compared(folder, definition, record, runtime, sync)
+        record, found = None, Health("needs sync", _short(error.message, folder), sync, definition=definition)
+    trusted = trust.check(folder, record)
+    if trusted.holds:
+        return found
+    return Health("not trusted", trusted.why(), f"foundry trust {folder.name}", definition=definition, record=record)
 
 
 def _compared(folder: AgentFolder, definition: AgentDefinition, record: AgentRecord, runtime: str, sync: str) -> Health:

@@ -76,7 +76,7 @@ def find_uv() -> str:
 
 def cache_folder() -> Path:
     """Return where uv keeps its cache if nobody tells it otherwise."""
-    named = os.environ.get("UV_CACHE_DIR")
+    named = processes.installers_environment().get("UV_CACHE_DIR")
     return Path(named) if named else Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "uv"
 
 

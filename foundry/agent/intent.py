@@ -123,14 +123,17 @@ def _forward(folder: AgentFolder, place: Staging) -> None:
     put, drop = _paths(intent, "put", place), _paths(intent, "drop", place)
     if intent.get("named") not in ("", None, folder.name):
         return
-    for name in put:
+    # First away, then in place: a file may give way to a folder of its name. What was set aside once is not so again.
+    for number, name in enumerate(drop):
+        aside = place.old / f"drop-{number}"
+        if not os.path.lexists(aside) and not any(one.startswith(f"{name}/") and _is_folder(folder.path / name) for one in put):
+            _set_aside(folder.path / name, aside)
+    for number, name in enumerate(put):
         staged, target = place.new / name, folder.path / name
         if os.path.lexists(staged):
-            _set_aside(target, place.old / name, only_folders=not _is_folder(staged))
+            _set_aside(target, place.old / f"put-{number}", only_folders=not _is_folder(staged))
             target.parent.mkdir(parents=True, exist_ok=True)
             staged.replace(target)
-    for name in drop:
-        _set_aside(folder.path / name, place.old / name)
     place.intent.unlink()
 
 

@@ -30,8 +30,11 @@ class Holder:
 
 
 @contextmanager
-def hold_shared(folder: AgentFolder, verb: str) -> Iterator[None]:
-    """Hold the agent as runs do, any number at once. Raises BusyError while a change holds it, NotFoundError when it is gone."""
+def hold_shared(folder: AgentFolder, verb: str) -> Iterator[int]:
+    """Hold the agent as runs do, any number at once, and give the lock's handle, for `alone_within`.
+
+    Raises BusyError while a change holds it, NotFoundError when it is gone.
+    """
     with _opened(folder) as handle:
         if _try(handle, fcntl.LOCK_EX):
             intent.roll(folder)
@@ -41,7 +44,25 @@ def hold_shared(folder: AgentFolder, verb: str) -> Iterator[None]:
             raise _busy(folder, handle)
         _still_there(folder, handle)
         _sign(handle, verb)
+        yield handle
+
+
+@contextmanager
+def alone_within(folder: AgentFolder, handle: int, verb: str) -> Iterator[None]:
+    """Let a run that holds the agent with others hold it alone for a change.
+
+    Raises BusyError naming the other runs, NotFoundError when one of them renamed or deleted the agent meanwhile.
+    """
+    if not _try(handle, fcntl.LOCK_EX, patience=0.5):
+        busy = _busy(folder, handle)
+        fcntl.flock(handle, fcntl.LOCK_SH)  # what could not be made exclusive may be lost on the way: behind another's change
+        _still_there(folder, handle)
+        raise busy
+    try:
+        intent.roll(folder)
         yield
+    finally:
+        fcntl.flock(handle, fcntl.LOCK_SH)
 
 
 @contextmanager

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
+import secrets
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -19,7 +20,10 @@ _LISTS = ("dependencies", "extras")
 
 @dataclass(frozen=True, slots=True)
 class AgentRecord:
-    """What made the agent, `python` as X.Y; requirements.lock is for `dependencies`, `extras` and a shipped lock of that hash."""
+    """What made the agent, `python` as X.Y; requirements.lock is for `dependencies`, `extras` and a shipped lock of that hash.
+
+    `id` tells this folder from any other that ever lay at its path.
+    """
 
     blueprint: str
     python: str
@@ -30,11 +34,17 @@ class AgentRecord:
     runtime_lock: str = ""
     format: int = FORMAT
     created: str = ""
+    id: str = ""
 
 
 def now() -> str:
     """Return the time as records tell it: ISO 8601, UTC, whole seconds."""
     return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def new_id() -> str:
+    """Return an id for an agent's folder that nobody can guess."""
+    return secrets.token_hex(16)
 
 
 def load_record(folder: AgentFolder) -> AgentRecord:

@@ -16,6 +16,7 @@ from urllib.parse import quote, quote_plus
 
 from foundry.agent.definition import VARIABLE_NAME
 from foundry.agent.folder import AgentFolder, Home
+from foundry.agent.homes import home_trust
 from foundry.errors import FoundryError, UsageError
 from foundry.files import BadFileError, read_bytes, write_bytes
 
@@ -113,12 +114,13 @@ def resolve_keys(
 ) -> dict[str, tuple[str, KeySource]]:
     """Return the names that have a value, with it and where it is from: the agent's .env, the shell, the home's .env.
 
-    An empty value counts as none. Raises BadFileError for a .env that cannot be read.
+    An empty value counts as none, and so does all in the .env of a home that this user neither made nor trusted. Raises
+    BadFileError for a .env that cannot be read.
     """
     layers: list[tuple[KeySource, Mapping[str, str]]] = [
         ("agent", read_env(folder.env_file) if folder else {}),
         ("shell", environment),
-        ("home", read_env(home.env_file)),
+        ("home", read_env(home.env_file) if home_trust(home.path).obeyed else {}),
     ]
     found: dict[str, tuple[str, KeySource]] = {}
     for name in names:
@@ -257,6 +259,10 @@ class Redactor:
 
     def __init__(self, values: Mapping[str, str]) -> None:
         self.names: dict[str, str] = {}
+        self.learn(values)
+
+    def learn(self, values: Mapping[str, str]) -> None:
+        """Replace these values too from now on."""
         for name, value in values.items():
             if len(value) >= _SHORTEST:
                 for form in _forms(value):

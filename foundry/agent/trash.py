@@ -15,7 +15,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from foundry.agent.folder import Home
+from foundry.agent import trust
+from foundry.agent.folder import AgentFolder, Home
 from foundry.errors import FoundryError
 
 _TIME = "%Y%m%dT%H%M%SZ"
@@ -57,16 +58,21 @@ def put_in(home: Home, path: Path) -> TrashEntry:
         number += 1
         name = f"{stem}-{number}"
     rename(path, home.trash / name)
+    trust.moved(AgentFolder(path), AgentFolder(home.trash / name))
     entry = _entry(name)
     assert entry
     return entry
 
 
 def purge(home: Home, entry: TrashEntry) -> None:
-    """Remove an entry for good; a crash in between is ended by `finish_purges`. Raises FoundryError naming what stays."""
+    """Remove an entry for good, with its history; a crash in between is ended by `finish_purges`.
+
+    Raises FoundryError naming what stays.
+    """
     doomed = home.trash / f"{_PURGING}{secrets.token_hex(4)}-{entry.entry}"
     rename(home.trash / entry.entry, doomed)
-    remove_tree(doomed)
+    trust.forget(AgentFolder(home.trash / entry.entry))
+    _remove(home, doomed)
 
 
 def finish_purges(home: Home) -> int:
@@ -74,9 +80,18 @@ def finish_purges(home: Home) -> int:
     with suppress(OSError):
         left = [Path(one.path) for one in os.scandir(home.trash) if one.name.startswith(_PURGING)]
         for path in left:
-            remove_tree(path)
+            _remove(home, path)
         return len(left)
     return 0
+
+
+def _remove(home: Home, doomed: Path) -> None:
+    """Remove what was an agent, its history first: without the folder nobody would know which one it was."""
+    from foundry.agent.history import forget_history
+
+    with suppress(FoundryError):
+        forget_history(home, AgentFolder(doomed))
+    remove_tree(doomed)
 
 
 def older_than(home: Home, days: float) -> list[TrashEntry]:

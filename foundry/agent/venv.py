@@ -13,7 +13,7 @@ from pathlib import Path
 from foundry import processes
 from foundry.agent.folder import AgentFolder
 from foundry.agent.installer import WHEELS_ONLY, Uv
-from foundry.agent.record import AgentRecord, now
+from foundry.agent.record import AgentRecord, new_id, now
 from foundry.agent.wheel import Wheel, runtime_wheel
 from foundry.console import Progress
 from foundry.errors import FoundryError, NotReadyError, UsageError
@@ -86,17 +86,31 @@ def runtime_lock() -> str:
 
 def read_lock(folder: AgentFolder) -> str:
     """Return requirements.lock. Raises BadFileError for a line that is no hashed version: it could make uv run other things."""
-    raw = read_bytes(folder.lock, _MAX_LOCK)
+    return checked_lock(read_bytes(folder.lock, _MAX_LOCK), str(folder.lock), folder.name)
+
+
+def checked_lock(raw: bytes, where: str, name: str) -> str:
+    """Return the text of a lock of the agent `name`. Raises BadFileError, naming `where`, as `read_lock` does."""
     try:
         text = raw.decode("utf-8")
     except UnicodeDecodeError:
-        raise BadFileError(f"{folder.lock}: not UTF-8", f"Remove it and make it anew: foundry sync {folder.name}") from None
+        raise BadFileError(f"{where}: not UTF-8", f"Remove it and make it anew: foundry sync {name}") from None
     for number, line in enumerate(text.splitlines(), 1):
         if not _LOCK_LINE.fullmatch(line):
-            raise BadFileError(
-                f"{folder.lock}:{number}: not a version with its hash", f"Remove the file, then: foundry sync {folder.name}"
-            )
+            raise BadFileError(f"{where}:{number}: not a version with its hash", f"Remove the file, then: foundry sync {name}")
     return text
+
+
+def of_this_runtime(lock: str) -> bool:
+    """Return whether the lock pins every package of the runtime in the version that the shipped lock does."""
+    return _pins(runtime_lock()) <= _pins(lock)
+
+
+def names_all(lock: str, dependencies: Iterable[str]) -> bool:
+    """Return whether the lock has an entry for each of the dependencies."""
+    named = {name for name, _ in _pins(lock)}
+    wanted = (re.match(_NAME, one) for one in dependencies)
+    return all(found and _plain(found[0]) in named for found in wanted)
 
 
 def make(target: Path, needs: Needs, uv: Uv, *, lock: str = "", kept: str = "") -> Plan:
@@ -108,7 +122,7 @@ def make(target: Path, needs: Needs, uv: Uv, *, lock: str = "", kept: str = "") 
 
 
 def new_record(blueprint: str, needs: Needs, plan: Plan) -> AgentRecord:
-    """Return the record of an agent with this environment, made now."""
+    """Return the record of an agent with this environment, made now, with an id of its own."""
     return AgentRecord(
         blueprint=blueprint,
         python=plan.python,
@@ -118,6 +132,7 @@ def new_record(blueprint: str, needs: Needs, plan: Plan) -> AgentRecord:
         extras=needs.extras,
         runtime_lock=_digest(runtime_lock()),
         created=now(),
+        id=new_id(),
     )
 
 
@@ -216,6 +231,16 @@ def full_disk(error: OSError, what: str) -> FoundryError:
 
 def _digest(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _pins(lock: str) -> set[tuple[str, str]]:
+    """Return the packages a lock names, each with its version."""
+    found = (re.match(rf"({_NAME}){_EXTRAS}==([A-Za-z0-9._+!-]+)", line) for line in lock.splitlines())
+    return {(_plain(one[1]), one[2]) for one in found if one}
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()
 
 
 def _marker(venv: Path) -> Path:

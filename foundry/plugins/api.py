@@ -22,8 +22,10 @@ from __future__ import annotations
 import inspect
 import os
 import stat
+import unicodedata
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, BinaryIO, Literal, TypeVar, overload
 
@@ -85,6 +87,55 @@ def effects(*which: Effect) -> Callable[[Method], Method]:
         return method
 
     return decorate
+
+
+def planned(method: Method) -> Method:
+    """Say that the method does nothing yet: it returns a Plan of what it would do, which is shown, decided on and then done.
+
+    Honoured for built-in tools; an own plugin's method runs only after the call was approved, and its Plan is done at once.
+    """
+    marks: Any = method
+    marks.__foundry_planned__ = True
+    return method
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One file as a call would leave it: its real path and its bytes before and after, None where it is not there."""
+
+    path: Path
+    before: bytes | None
+    after: bytes | None
+
+
+@dataclass(frozen=True, slots=True)
+class Preview:
+    """What a call would do: one line, and what of it a person is shown and the gate decides by.
+
+    `paths` are the real paths it reads or changes; `command` runs in `folder`; `scope` says, in words that are also the key,
+    what an "always" for this call would cover, such as "files in /x/y" or "the command: make test"; "" is every call of the tool.
+    """
+
+    summary: str
+    changes: tuple[Change, ...] = ()
+    command: str = ""
+    folder: str = ""
+    hosts: tuple[str, ...] = ()
+    recipients: tuple[str, ...] = ()
+    paths: tuple[Path, ...] = ()
+    scope: str = ""
+
+
+class Changed(ToolError):
+    """What a plan was shown for is not so any more; the call is planned and asked about anew."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a call would do and the doing: `do` does exactly what `preview` shows, or raises Changed and does nothing."""
+
+    preview: Preview
+    do: Callable[[], str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,5 +208,83 @@ def _open_step_by_step(root: Path, path: Path) -> int:
 
 def is_protected(part: str) -> bool:
     """Return whether a path with this part is out of bounds in any working folder: secrets and what git executes or trusts."""
-    lowered = part.lower()
-    return lowered == ".git" or lowered.startswith((".env", ".foundry"))
+    lowered = plain_name(part)
+    return lowered in _SECRET or lowered.startswith((".env", ".foundry"))
+
+
+def is_trusted(path: Path, root: Path | None = None) -> bool:
+    """Return whether Foundry or the system later executes or trusts what lies at a real path, also while nothing does yet.
+
+    That is what asks each time: shell start files, keys, environments, what an agent is made of. The names of `root`, a working
+    folder around it, say nothing. Looks at the disk only to tell an agent's folder from another one.
+    """
+    parts = [plain_name(part) for part in path.parts]
+    below = parts[len(root.parts) :] if root and path.is_relative_to(root) else parts
+    if any(part in _TRUSTED or is_protected(part) or part.startswith(_TRUSTED_STARTS) or part.endswith(".pth") for part in below):
+        return True
+    if any(before == ".config" and part in _TRUSTED_IN_CONFIG for before, part in pairwise(parts)):
+        return True
+    of_an_agent = [depth for depth in range(1, len(parts)) if parts[depth] in _OF_AN_AGENT]
+    if parts[-1].endswith(".py"):
+        of_an_agent.append(len(parts) - 1)
+    return any(os.path.lexists(Path(*path.parts[:depth], "agent.config.json")) for depth in of_an_agent)
+
+
+def plain_name(part: str) -> str:
+    """Return a name as a disk may take it that knows no case and drops characters nobody sees."""
+    if part.isascii():
+        return part.lower().rstrip(" .") or part
+    shown = "".join(one for one in unicodedata.normalize("NFKC", part) if unicodedata.category(one) not in ("Cf", "Mn"))
+    return shown.casefold().rstrip(" .") or part
+
+
+_SECRET = frozenset((".git", ".ssh", ".gnupg", ".aws", ".netrc", ".pgpass"))
+_TRUSTED = frozenset(
+    (
+        "agent.config.json",
+        ".gitconfig",
+        ".gitmodules",
+        ".hgrc",
+        ".npmrc",
+        ".yarnrc",
+        ".yarnrc.yml",
+        ".pypirc",
+        ".pythonrc",
+        ".pythonstartup",
+        ".profile",
+        ".login",
+        ".logout",
+        ".cshrc",
+        ".tcshrc",
+        ".kshrc",
+        ".inputrc",
+        ".xinitrc",
+        ".xprofile",
+        ".xsession",
+        ".xsessionrc",
+        ".vimrc",
+        ".exrc",
+        ".emacs",
+        ".tmux.conf",
+        ".screenrc",
+        ".vscode",
+        ".idea",
+        ".husky",
+        ".githooks",
+        ".pre-commit-config.yaml",
+        ".mcp.json",
+        ".claude",
+        ".cursor",
+        "launchagents",
+        "launchdaemons",
+        "venv",
+        ".venv",
+        "sitecustomize.py",
+        "usercustomize.py",
+        "crontab",
+        "cron.d",
+    )
+)
+_TRUSTED_IN_CONFIG = frozenset(("autostart", "systemd", "fish", "git"))
+_TRUSTED_STARTS = (".bash", ".zsh", ".zlog", ".zprofile")
+_OF_AN_AGENT = frozenset(("plugins", "venv", "requirements.lock"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import hashlib
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -14,7 +15,7 @@ from foundry.errors import FoundryError
 from foundry.files import BadFileError, nearest, read_bytes, read_json
 from foundry.plugins.api import Effect
 
-Origin = Literal["built-in", "own"]
+Origin = Literal["built-in", "own", "edit"]
 ALL_EFFECTS: tuple[Effect, ...] = get_args(Effect)
 _MANIFEST: dict[str, type] = {"version": str, "requires": list, "effects": list, "description": str}
 _MAX_SOURCE = 1024 * 1024
@@ -134,6 +135,29 @@ def read_manifest(folder: Path) -> Manifest:
         requires=tuple(data.get("requires", ())),
         effects=tuple(data.get("effects", ALL_EFFECTS)),
     )
+
+
+def plugin_code_hash(folder: Path) -> str:
+    """Return the hash of all that is in the plugin's folder but compiled copies: names, kinds, bytes. Raises PluginProblem."""
+    if folder.is_symlink() or not folder.is_dir():
+        raise PluginProblem("is no folder with a plugin in it", folder.name)
+    told = hashlib.sha256()
+    try:
+        for path in sorted(folder.rglob("*")):
+            name = path.relative_to(folder)
+            if "__pycache__" in name.parts or path.suffix == ".pyc" or (path.is_dir() and not path.is_symlink()):
+                continue
+            if path.is_symlink():
+                what = f"link {path.readlink()}"
+            elif path.is_file():
+                with path.open("rb") as file:
+                    what = hashlib.file_digest(file, "sha256").hexdigest()
+            else:
+                what = "no file"
+            told.update(f"{name.as_posix()}\0{what}\n".encode("utf-8", "surrogateescape"))
+    except OSError as error:
+        raise PluginProblem(f"cannot be read: {error.strerror}", folder.name) from None
+    return told.hexdigest()
 
 
 def parse(path: Path, plugins: Path) -> ast.Module:

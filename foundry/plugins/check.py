@@ -10,10 +10,11 @@ import re
 import signal
 import sys
 import tempfile
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from types import FrameType
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from foundry.agent.folder import AgentFolder
 from foundry.errors import FoundryError
@@ -22,40 +23,60 @@ from foundry.plugins.cards import PluginProblem
 from foundry.processes import Finished, clean_environment, run
 from foundry.settings import cache_folder
 
+if TYPE_CHECKING:
+    from foundry.sandbox.jail import Cell, Level
+
 SECONDS = 10.0
 _NOISE_LIMIT = 1024 * 1024
-_VERSION = 1
+_VERSION = 2
 _HASHED_WHOLE = 4 * 1024 * 1024
+_LONGEST_DESCRIPTION = 1000
+_MOST_TOLD = 60_000  # what the pipe holds without a reader
 _MARK = "foundry-verdict "
 _FRAME = re.compile(r'File "([^"\n]+)", line (\d+)')
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What became of a plugin's import: its tools, or what is wrong and where (`file` relative to plugins/)."""
+    """What became of a plugin's import: its tools, or what is wrong and where (`file` relative to plugins/).
+
+    `specs` tells of each tool its id, description, schema and effects (none declared: null), as JSON data. `level` is that of the
+    jail that it was imported in, "" for none.
+    """
 
     ok: bool
     file: str = ""
     line: int = 0
     message: str = ""
     tools: tuple[str, ...] = ()
+    specs: tuple[Mapping[str, Any], ...] = ()
+    level: str = ""
 
     def problem(self) -> PluginProblem:
         """Return the failed verdict as a problem."""
         return PluginProblem(self.message, self.file, self.line)
 
 
-def check_plugin(python: Path, folder: AgentFolder, name: str, *, seconds: float = SECONDS) -> Verdict:
-    """Return whether plugins/NAME imports and its tools have schemas, told by a child of `python`; raises nothing of its own.
+def check_plugin(
+    python: Path,
+    folder: AgentFolder,
+    name: str,
+    *,
+    seconds: float = SECONDS,
+    cell: Cell | None = None,
+    level: Level | None = None,
+) -> Verdict:
+    """Return whether plugins/NAME imports and its tools have schemas, told by a child of `python`.
 
     The child has no secrets, no input and an empty current folder; what it prints is dropped. A good verdict, and that of
-    an endless loop, is remembered for as long as the plugin, the lock and the interpreter stay the same.
+    an endless loop, is remembered for as long as the plugin, the lock and the interpreter stay the same. With a `cell` the child
+    is jailed in it; raises NotReadyError where no jail holds, and otherwise nothing of its own.
     """
     try:
-        memory = _memory(_fingerprint(python, folder, name))
+        memory = _memory(_fingerprint(python, folder, name, "jailed" if cell else "free"))
         if (known := _remembered(memory)) is not None:
             return known
-        verdict = _tried(python, folder.plugins.resolve(), name, seconds)
+        verdict = _tried(python, folder.plugins.resolve(), name, seconds, (cell, level) if cell else None)
     except OSError as error:
         return Verdict(False, name, 0, f"could not be checked: {error.strerror or error}")
     if verdict.ok or _is_slow(verdict):
@@ -63,13 +84,15 @@ def check_plugin(python: Path, folder: AgentFolder, name: str, *, seconds: float
     return verdict
 
 
-def _tried(python: Path, plugins: Path, name: str, seconds: float) -> Verdict:
+def _tried(python: Path, plugins: Path, name: str, seconds: float, jailed: tuple[Cell, Level | None] | None = None) -> Verdict:
     """Let a child import the plugin and return what it, or its end, says. Raises OSError."""
     reader, writer = os.pipe()
     try:
         os.set_blocking(reader, False)
+        argv = [str(python), "-P", "-m", "foundry.plugins.check", str(plugins), name, str(writer), str(seconds)]
+        if jailed:
+            return _tried_in_jail(argv, *jailed, reader, writer, plugins, name, seconds)
         with tempfile.TemporaryDirectory(prefix="foundry-check-") as scratch:
-            argv = [str(python), "-P", "-m", "foundry.plugins.check", str(plugins), name, str(writer), str(seconds)]
             ended = run(
                 argv,
                 cwd=Path(scratch),
@@ -82,6 +105,24 @@ def _tried(python: Path, plugins: Path, name: str, seconds: float) -> Verdict:
     finally:
         os.close(reader)
         os.close(writer)
+
+
+def _tried_in_jail(
+    argv: list[str], cell: Cell, level: Level | None, reader: int, writer: int, plugins: Path, name: str, seconds: float
+) -> Verdict:
+    from foundry.sandbox import jail
+
+    bounds = replace(cell.bounds, seconds=seconds + 5, output=_NOISE_LIMIT)
+    held = replace(cell, bounds=bounds, env={**cell.env, "PYTHONDONTWRITEBYTECODE": "1", "PYTHONUTF8": "1"})
+    ended = jail.run(argv, held, pass_fds=[writer], level=level)
+    told = _read(reader)
+    if ended.ended in ("output", "memory", "disk", "processes"):
+        return Verdict(
+            False, f"{name}/__init__.py", 0, f"takes more {ended.ended} than it may when it is imported", level=ended.level
+        )
+    code = ended.code if ended.code <= 128 else 128 - ended.code  # a signal, as processes tell it
+    finished = Finished(code, ended.out, ended.err, ended.ended == "time")
+    return replace(_judged(told, finished, plugins, name, seconds), level=ended.level)
 
 
 def _read(reader: int) -> str:
@@ -97,7 +138,10 @@ def _judged(told: str, ended: Finished, plugins: Path, name: str, seconds: float
     """Turn the child's last words, which may be a verdict or a dump of where it was, into a verdict."""
     marked = [line for line in told.splitlines() if line.startswith(_MARK)]
     if marked and ended.code == 0 and not ended.timed_out:
-        verdict = _verdict(json.loads(marked[-1].removeprefix(_MARK)))
+        try:
+            verdict = _verdict(json.loads(marked[-1].removeprefix(_MARK)))
+        except (ValueError, TypeError, KeyError, RecursionError):
+            return Verdict(False, f"{name}/__init__.py", 0, "tells of itself what nobody can read")
         if verdict.ok and max(len(ended.out), len(ended.err)) >= _NOISE_LIMIT:
             return Verdict(False, f"{name}/__init__.py", 0, "prints more than 1 MiB when it is imported")
         return verdict
@@ -137,9 +181,9 @@ def _signal_name(number: int) -> str:
 # the memory -------------------------------------------------------------------------------------------------------------
 
 
-def _fingerprint(python: Path, folder: AgentFolder, name: str) -> str:
-    """Return a hash of all that a verdict depends on."""
-    digest = hashlib.sha256(f"{_VERSION}\0{sys.version}\0{python}\0{name}\0".encode())
+def _fingerprint(python: Path, folder: AgentFolder, name: str, where: str) -> str:
+    """Return a hash of all that a verdict depends on; outside the jail there is a network, so an import may end otherwise."""
+    digest = hashlib.sha256(f"{_VERSION}\0{sys.version}\0{python}\0{name}\0{where}\0".encode())
     root = folder.plugins / name
     files = [folder.lock, *sorted(path for path in root.rglob("*") if "__pycache__" not in path.parts)]
     for path in files:
@@ -178,7 +222,9 @@ def _remember(path: Path | None, verdict: Verdict) -> None:
 
 
 def _verdict(data: dict[str, Any]) -> Verdict:
-    return Verdict(bool(data["ok"]), str(data["file"]), int(data["line"]), str(data["message"]), tuple(data["tools"]))
+    specs = tuple(dict(one) for one in data["specs"])
+    told = bool(data["ok"]), str(data["file"]), int(data["line"]), str(data["message"]), tuple(data["tools"])
+    return Verdict(*told, specs, str(data["level"]))
 
 
 # the child --------------------------------------------------------------------------------------------------------------
@@ -186,24 +232,30 @@ def _verdict(data: dict[str, Any]) -> Verdict:
 
 def _judge(plugins: Path, name: str) -> Verdict:
     """Import the plugin here and look at its classes; no object of them is made."""
+    from foundry.plugins.meddling import Watch
     from foundry.plugins.modules import classes_of, import_plugin, problem_of
     from foundry.plugins.strict import check_class
 
+    watch = Watch()
     try:
-        module = import_plugin(plugins, name)
+        with watch.put_back(name):
+            module = import_plugin(plugins, name)
         classes = classes_of(module)
         if not classes:
             raise PluginProblem("has no class with a method marked @kernel_function", f"{name}/__init__.py", 1)
         tools: list[str] = []
+        specs: list[dict[str, Any]] = []
         for one in classes:
-            tools += _tools_of(one, name, plugins, check_class)
+            found = _tools_of(one, name, plugins, check_class)
+            tools += found
+            specs += _specs(one, found)
         if twice := next((tool for tool in tools if tools.count(tool) > 1), ""):
             raise PluginProblem(f"two methods are the tool {twice}", f"{name}/__init__.py")
     except BaseException as error:
         problem = problem_of(error, plugins)
         message = f"{problem.message}. {problem.hint}" if problem.hint else problem.message
         return Verdict(False, problem.file or f"{name}/__init__.py", problem.line, message[:2000])
-    return Verdict(True, tools=tuple(tools))
+    return Verdict(True, tools=tuple(tools), specs=tuple(specs))
 
 
 def _tools_of(one: type, name: str, plugins: Path, check_class: Any) -> list[str]:
@@ -215,6 +267,18 @@ def _tools_of(one: type, name: str, plugins: Path, check_class: Any) -> list[str
         if not problem.file and Path(source).is_relative_to(plugins):
             problem.file = Path(source).relative_to(plugins).as_posix()
         raise
+
+
+def _specs(one: type, tools: list[str]) -> Iterator[dict[str, Any]]:
+    """Yield what a person is shown of each tool of a class."""
+    from foundry.plugins.schema import parameters_of
+    from foundry.plugins.strict import marked_methods
+
+    for tool, method in zip(tools, marked_methods(one), strict=True):
+        described = " ".join(str(getattr(method, "__kernel_function_description__", "") or "").split())[:_LONGEST_DESCRIPTION]
+        declared = getattr(method, "__foundry_effects__", None)
+        does = None if declared is None else [str(effect) for effect in declared]
+        yield {"id": tool, "description": described, "schema": parameters_of(method).schema, "effects": does}
 
 
 def _tell_exits(writer: int) -> None:
@@ -245,7 +309,10 @@ def main(argv: list[str]) -> int:
     sys.argv = [""]
     verdict = _judge(plugins, name)
     faulthandler.cancel_dump_traceback_later()
-    os.write(writer, f"\n{_MARK}{json.dumps(asdict(verdict))}\n".encode()[:60000])
+    told = f"\n{_MARK}{json.dumps(asdict(verdict))}\n".encode()
+    if len(told) > _MOST_TOLD:
+        told = f"\n{_MARK}{json.dumps(asdict(replace(verdict, specs=())))}\n".encode()[:_MOST_TOLD]
+    os.write(writer, told)
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(OSError, ValueError):
             stream.flush()

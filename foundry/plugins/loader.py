@@ -5,15 +5,16 @@ from __future__ import annotations
 import importlib
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from foundry.agent.definition import AgentDefinition
-from foundry.agent.folder import AgentFolder
+from foundry.agent.folder import AgentFolder, Home
 from foundry.files import nearest
 from foundry.plugins.api import ToolContext
-from foundry.plugins.cards import PluginProblem, ToolCard, read_built_in, read_manifest, read_own
+from foundry.plugins.cards import PluginProblem, ToolCard, plugin_code_hash, read_built_in, read_manifest, read_own
+from foundry.settings import cache_folder, state_folder
 
 if TYPE_CHECKING:
     from foundry.plugins.strict import BoundTool
@@ -33,13 +34,16 @@ class BuiltIn:
 
 BUILT_INS: Mapping[str, BuiltIn] = {
     "read_write_code": BuiltIn(
-        "foundry.plugins.standard_lib.read_write_code", "ReadWriteCode", "Read files and list folders of the working folder."
+        "foundry.plugins.standard_lib.read_write_code", "ReadWriteCode", "Read, list and change the working folder's files."
     ),
     "grep_codebase": BuiltIn(
         "foundry.plugins.standard_lib.grep_codebase", "GrepCodebase", "Search the working folder's files by regular expression."
     ),
+    "terminal": BuiltIn("foundry.plugins.standard_lib.terminal", "Terminal", "Run commands in the working folder, in the jail."),
     "clock": BuiltIn("foundry.plugins.standard_lib.clock", "Clock", "Date and time here or in another time zone."),
 }
+
+RESERVED = frozenset(("agent_code",))  # the tools of edit mode
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +69,14 @@ def built_in_cards() -> list[ToolCard]:
     return [card for name in BUILT_INS for card in _built_in(name)]
 
 
+def extras_of(definition: AgentDefinition) -> tuple[str, ...]:
+    """Return the extras of Foundry that the agent's built-in tools need, sorted."""
+    if not definition.tools:
+        return ()
+    named = {tool.partition(".")[0] for tool in definition.tools}
+    return tuple(sorted({BUILT_INS[name].extra for name in named & set(BUILT_INS)} - {""}))
+
+
 def list_tools(folder: AgentFolder, definition: AgentDefinition) -> Listing:
     """Return what the agent's config offers and what stands in its way; nothing of a plugin is run."""
     choice = _chosen(definition)
@@ -73,7 +85,7 @@ def list_tools(folder: AgentFolder, definition: AgentDefinition) -> Listing:
         try:
             cards += _only(read_own(_own_folder(folder, name)), ids, choice.problems)
         except PluginProblem as problem:
-            choice.problems.append(_left_out(name, problem))
+            choice.problems.append(_left_out(folder, name, problem))
             cards.append(ToolCard(name, "", (), (), name, "own", problem.told()))
     return Listing(tuple(cards), tuple(choice.problems), tuple(_unnamed(folder, definition)))
 
@@ -94,8 +106,14 @@ def load_tools(folder: AgentFolder, definition: AgentDefinition, context: ToolCo
         try:
             tools += _only(_load_own(folder, name, context), ids, choice.problems)
         except PluginProblem as problem:
-            choice.problems.append(_left_out(name, problem))
+            choice.problems.append(_left_out(folder, name, problem))
     return tools, choice.problems
+
+
+def closed_to_tools(folder: AgentFolder) -> tuple[Path, ...]:
+    """Return the folders that no tool of this agent may touch: agents, the home's own, and what this user's Foundry knows."""
+    home = Home(folder.path.parent.parent)
+    return (folder.path, home.agents, home.own, state_folder(), cache_folder())
 
 
 def _chosen(definition: AgentDefinition) -> _Choice:
@@ -155,13 +173,14 @@ def _load_built_in(name: str, context: ToolContext) -> list[BoundTool]:
 
 
 def _own_folder(folder: AgentFolder, name: str) -> Path:
-    if name in BUILT_INS:
+    if name in BUILT_INS or name in RESERVED:
         raise PluginProblem(f'"{name}" is the name of a built-in; rename the plugin', name)
     return folder.plugins / name
 
 
 def _load_own(folder: AgentFolder, name: str, context: ToolContext) -> list[BoundTool]:
     """Return the tools of plugins/NAME: read, then tried in a child, then imported here. Raises PluginProblem."""
+    from foundry.agent.standing import standing_of
     from foundry.plugins.check import check_plugin
     from foundry.plugins.modules import classes_of, import_plugin, problem_of, quietly
     from foundry.plugins.strict import bind, constructor_takes_context
@@ -171,6 +190,7 @@ def _load_own(folder: AgentFolder, name: str, context: ToolContext) -> list[Boun
     if not verdict.ok:
         raise verdict.problem()
     plugins = folder.plugins.resolve()
+    code = plugin_code_hash(plugins / name)
     effects = frozenset(read_manifest(folder.plugins / name).effects)
     tools: list[BoundTool] = []
     try:
@@ -180,11 +200,17 @@ def _load_own(folder: AgentFolder, name: str, context: ToolContext) -> list[Boun
             tools += bind(subject, name, "own", context, effects)
     except (Exception, SystemExit) as error:
         raise problem_of(error, plugins) from None
-    return tools
+    if plugin_code_hash(plugins / name) != code:
+        raise PluginProblem("was changed while it was loaded; load it again", name)
+    accepted = standing_of(folder).accepted.get(name) == code
+    return [replace(tool, code=code, accepted=accepted) for tool in tools]
 
 
-def _left_out(name: str, problem: PluginProblem) -> str:
-    return f'The plugin "{name}" is left out: {problem.told()}'
+def _left_out(folder: AgentFolder, name: str, problem: PluginProblem) -> str:
+    from foundry.agent.mending import undo_for
+
+    mend = undo_for(folder, name)
+    return f'The plugin "{name}" is left out: {problem.told()}' + (f". {mend}" if mend else "")
 
 
 def _unnamed(folder: AgentFolder, definition: AgentDefinition) -> Iterator[str]:

@@ -12,7 +12,7 @@ from functools import partial
 from typing import Any
 
 from foundry.messages import ToolSpec
-from foundry.plugins.api import ToolContext, ToolError
+from foundry.plugins.api import Changed, Plan, ToolContext, ToolError
 from foundry.plugins.cards import ALL_EFFECTS, Origin, PluginProblem
 from foundry.plugins.results import as_text, cut, failure
 from foundry.plugins.schema import Parameters, parameters_of
@@ -28,14 +28,19 @@ class BoundTool:
 
     `call(arguments)` returns the text for the model; `check(arguments)` returns them as canonical JSON data without calling.
     Both raise ToolError, whose text is for the model too, for wrong arguments; `call` also for whatever went wrong inside,
-    be it SystemExit: only a real cancellation passes.
+    be it SystemExit: only a real cancellation passes. `plan(arguments)` is there for a tool that says first what it would do;
+    `call(arguments, plan)` then does that and nothing else, or raises Changed.
+    `code` is the hash of an own plugin's code, `accepted` whether the person accepted the effects that this code declares.
     """
 
     spec: ToolSpec
     origin: Origin
     effects: frozenset[str]
-    call: Callable[[dict[str, Any]], Awaitable[str]]
+    call: Callable[..., Awaitable[str]]
     check: Callable[[dict[str, Any]], dict[str, Any]] = field(default=dict)
+    plan: Callable[[dict[str, Any]], Awaitable[Plan]] | None = None
+    code: str = ""
+    accepted: bool = False
 
 
 def bind(
@@ -108,27 +113,53 @@ def _bound(method: Callable[..., Any], plugin: str, origin: Origin, context: Too
     described = " ".join(str(getattr(method, "__kernel_function_description__", "") or "").split())
     described = described[:_LONGEST_DESCRIPTION] or tool_id.partition(".")[2].replace("_", " ").capitalize() + "."
     declared = getattr(method, "__foundry_effects__", None)
+    says_first = origin != "own" and bool(getattr(method, "__foundry_planned__", False))
     return BoundTool(
         spec=ToolSpec(tool_id, described, parameters.schema),
         origin=origin,
         effects=effects if declared is None else frozenset(one for one in declared if one in ALL_EFFECTS),
         call=partial(_call, method, parameters, context.limit),
         check=parameters.canonical,
+        plan=partial(_plan, method, parameters, context.limit) if says_first else None,
     )
 
 
-async def _call(method: Callable[..., Any], parameters: Parameters, limit: int, arguments: Mapping[str, Any]) -> str:
+async def _call(
+    method: Callable[..., Any], parameters: Parameters, limit: int, arguments: Mapping[str, Any], plan: Plan | None = None
+) -> str:
     values = parameters.values(arguments)
-    try:
-        if inspect.iscoroutinefunction(inspect.unwrap(method)):
-            result = await method(**values)
-        else:
-            result = await in_thread(partial(method, **values))
-            if inspect.isawaitable(result):
-                result = await result
+    with _told(limit):
+        result = plan or await _returned(method, values)
+        if isinstance(result, Plan):
+            result = await _returned(result.do, {})
         return as_text(result, limit)
+    raise AssertionError
+
+
+async def _plan(method: Callable[..., Any], parameters: Parameters, limit: int, arguments: Mapping[str, Any]) -> Plan:
+    values = parameters.values(arguments)
+    with _told(limit):
+        plan = await _returned(method, values)
+        if isinstance(plan, Plan):
+            return plan
+    raise ToolError("The tool did not say what it would do.")
+
+
+async def _returned(method: Callable[..., Any], values: Mapping[str, Any]) -> Any:
+    if inspect.iscoroutinefunction(inspect.unwrap(method)):
+        return await method(**values)
+    result = await in_thread(partial(method, **values))
+    return await result if inspect.isawaitable(result) else result
+
+
+@contextlib.contextmanager
+def _told(limit: int) -> Iterator[None]:
+    """Turn whatever goes wrong inside into a ToolError that the model can read; only a real cancellation passes."""
+    try:
+        yield
     except ToolError as error:
-        raise ToolError(cut(str(error) or "The tool failed.", limit)) from None
+        kind = Changed if isinstance(error, Changed) else ToolError
+        raise kind(cut(str(error) or "The tool failed.", limit)) from None
     except BaseException as error:  # a tool that calls sys.exit() must not end the session
         if _is_cancellation(error):
             raise

@@ -5,25 +5,22 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections import Counter
 from collections.abc import AsyncGenerator, Awaitable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
 from foundry.messages import Event, Message, Notice, ToolCall, ToolDecided, ToolRequested, ToolResult, ToolReturned, ToolSpec
-from foundry.plugins.api import ToolError
+from foundry.plugins.api import Changed, Plan, ToolError
 from foundry.plugins.schema import parse_arguments
 from foundry.plugins.strict import BoundTool
-from foundry.session.approvals import Approvals
+from foundry.session.approvals import Approvals, Granted
+from foundry.session.limits import OutOfTime, Tally
 
 Result = TypeVar("Result")
 CANCELLED = "Cancelled by the user."
 OUT_OF_TIME = "Cancelled: the time for this turn is up."
+_MOST_ANEW = 3  # times that a call is planned and decided again because what it is about has changed
 _CUT_CALL = "Not run: your message was cut at its length limit. Call again with shorter arguments."
-
-
-class OutOfTime(Exception):
-    """The turn's time is up."""
 
 
 class Tools(Protocol):
@@ -33,37 +30,21 @@ class Tools(Protocol):
 
     def specs(self) -> Sequence[ToolSpec]: ...
     def find(self, name: str) -> BoundTool | None: ...
-    async def invoke(self, tool: BoundTool, arguments: dict[str, Any]) -> str:
-        """Return the result's text without secrets. Raises ToolError with what the model should know."""
+    async def invoke(self, tool: BoundTool, arguments: dict[str, Any], plan: Plan | None = None) -> str:
+        """Return the result's text without secrets. Raises ToolError with what the model should know, Changed for the plan."""
+
+    def stop(self) -> None:
+        """End what still runs for calls that were cancelled."""
 
 
-@dataclass(slots=True)
-class Tally:
-    """What one turn has used up: calls asked for, the same call with the same result, whether it must come to an end."""
+@dataclass(frozen=True, slots=True)
+class _Ready:
+    """A call that may run: where it stands in the answer, how often it gave the same already, and what was decided."""
 
-    most_calls: int
-    most_repeats: int
-    calls: int = 0
-    over: bool = False
-    denied: bool = False
-    _seen: Counter[tuple[str, str, str]] = field(default_factory=Counter)
-
-    def another(self) -> bool:
-        """Count a call; false when it is one too many."""
-        self.calls += 1
-        if self.calls > self.most_calls:
-            self.over = True
-        return self.calls <= self.most_calls
-
-    def told(self, call: ToolCall, content: str) -> str:
-        """Return `content` as the model should read it: with a word where it goes round in circles."""
-        key = (call.name, _canonical(call.arguments), content)
-        self._seen[key] += 1
-        if self._seen[key] < self.most_repeats:
-            return content
-        if self._seen[key] > self.most_repeats:
-            self.over = True
-        return f"{content}\n[This same call has now given this same result {self._seen[key]} times. Answer with what you have.]"
+    place: int
+    tool: BoundTool
+    granted: Granted
+    repeated: int
 
 
 class CallRound:
@@ -82,21 +63,28 @@ class CallRound:
 
     async def run(self, *, truncated: bool) -> AsyncGenerator[Event, None]:
         """Yield what happens; a tool that is still running when this is left is cancelled. Raises OutOfTime."""
-        allowed: list[tuple[int, BoundTool, dict[str, Any]]] = []
+        allowed: list[_Ready] = []
         for place, call in enumerate(self.calls):
             yield ToolRequested(call)
             found = self._checked(call, truncated)
             if isinstance(found, str):
                 yield self._returned(place, found, ok=False)
                 continue
-            tool, arguments = found
-            decision = await within(self._deadline, self._approvals.decide(call.name, tool, arguments))
-            yield ToolDecided(call.id, call.name, decision)
-            if decision.allowed:
-                allowed.append((place, tool, arguments))
+            repeated = self._tally.repeated(call)
+            if found[0].plan and any(one.granted.plan for one in allowed):
+                async for event in self._run_together(allowed):  # the next plan begins where what was allowed has ended
+                    yield event
+                allowed = []
+            try:
+                granted = await within(self._deadline, self._approvals.decide(*found, repeated=repeated))
+            except ToolError as error:
+                yield self._returned(place, str(error), ok=False)
+                continue
+            yield ToolDecided(call.id, call.name, granted.decision)
+            if granted.decision.allowed:
+                allowed.append(_Ready(place, found[0], granted, repeated))
             else:
-                self._denials += 1
-                yield self._returned(place, f"Denied. {decision.reason}", ok=False)
+                yield self._denied(place, granted, repeated)
         async for event in self._run_together(allowed):
             yield event
         self._tally.denied = self._denials == len(self.calls)
@@ -110,8 +98,8 @@ class CallRound:
 
     def _checked(self, call: ToolCall, truncated: bool) -> tuple[BoundTool, dict[str, Any]] | str:
         """Return the tool and its arguments, or what the model did wrong."""
-        if not self._tally.another():
-            return f"Not run: the limit of {self._tally.most_calls} calls in a turn is reached."
+        if why := self._tally.another_call():
+            return f"Not run: {why}."
         if truncated:
             return _CUT_CALL
         tool = self._tools.find(call.name)
@@ -123,18 +111,18 @@ class CallRound:
         except ToolError as error:
             return str(error)
 
-    async def _run_together(self, allowed: Sequence[tuple[int, BoundTool, dict[str, Any]]]) -> AsyncGenerator[Event, None]:
+    async def _run_together(self, allowed: Sequence[_Ready]) -> AsyncGenerator[Event, None]:
         if not allowed:
             return
         loop = asyncio.get_running_loop()
-        happened: asyncio.Queue[Notice | tuple[int, str, bool, float]] = asyncio.Queue()
+        happened: asyncio.Queue[Event | tuple[int, str, bool, float]] = asyncio.Queue()
         self._tools.on_emit = lambda text: loop.call_soon_threadsafe(happened.put_nowait, Notice(text))
-        tasks = [asyncio.ensure_future(self._one(happened, place, tool, given)) for place, tool, given in allowed]
+        tasks = [asyncio.ensure_future(self._one(happened, ready)) for ready in allowed]
         waited_for = len(tasks)
         try:
             while waited_for:
                 event = await within(self._deadline, happened.get())
-                if isinstance(event, Notice):
+                if not isinstance(event, tuple):
                     yield event
                     continue
                 waited_for -= 1
@@ -143,17 +131,42 @@ class CallRound:
             self._tools.on_emit = None
             for task in tasks:
                 task.cancel()
+            if waited_for:
+                self._tools.stop()
 
-    async def _one(self, happened: asyncio.Queue[Any], place: int, tool: BoundTool, arguments: dict[str, Any]) -> None:
+    async def _one(self, happened: asyncio.Queue[Any], ready: _Ready) -> None:
         """Run one tool and put its end into the queue, whatever that end is."""
         began = time.monotonic()
         content, ok = "The tool was stopped before it had a result.", False
         try:
-            content, ok = await self._tools.invoke(tool, arguments), True
+            content, ok = await self._done(happened, ready), True
         except ToolError as error:
             content = str(error)
         finally:
-            happened.put_nowait((place, content, ok, time.monotonic() - began))
+            happened.put_nowait((ready.place, content, ok, time.monotonic() - began))
+
+    async def _done(self, happened: asyncio.Queue[Any], ready: _Ready) -> str:
+        """Return the result of what was allowed; where it is not so any more, it is planned, decided and tried anew."""
+        granted, call = ready.granted, self.calls[ready.place]
+        for _ in range(_MOST_ANEW):
+            try:
+                result = await self._tools.invoke(ready.tool, granted.arguments, granted.plan)
+            except Changed:
+                granted = await self._approvals.decide(ready.tool, granted.arguments, repeated=ready.repeated)
+                happened.put_nowait(ToolDecided(call.id, call.name, granted.decision))
+                if not granted.decision.allowed:
+                    self._denials += 1
+                    raise ToolError(f"Denied. {granted.decision.reason}") from None
+                continue
+            return result if not ready.granted.changed else f"{_changed(granted.arguments)}\n{result}"
+        raise ToolError("Not done: what it is about is changed by somebody else again and again. Look at it, then try again.")
+
+    def _denied(self, place: int, granted: Granted, repeated: int) -> ToolReturned:
+        if repeated and granted.decision.by == "nobody":  # the loop guard's: a model that goes on without is not held up
+            self._tally.refused(self.calls[place])
+        else:
+            self._denials += 1
+        return self._returned(place, f"Denied. {granted.decision.reason}", ok=False)
 
     def _returned(self, place: int, content: str, *, ok: bool, seconds: float = 0.0) -> ToolReturned:
         call = self.calls[place]
@@ -176,11 +189,8 @@ async def within(deadline: float | None, awaitable: Awaitable[Result]) -> Result
         raise
 
 
-def _canonical(arguments: str) -> str:
-    try:
-        return json.dumps(parse_arguments(arguments), sort_keys=True)
-    except ToolError:
-        return arguments
+def _changed(arguments: Mapping[str, Any]) -> str:
+    return f"[The user changed the arguments to {json.dumps(arguments, ensure_ascii=False)}]"
 
 
 def shown_arguments(call: ToolCall) -> Mapping[str, Any] | str:

@@ -9,17 +9,20 @@ import threading
 from collections.abc import Sequence
 from contextlib import aclosing, suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from foundry.errors import FoundryError
 from foundry.report import Ended
 from foundry.session.clean import CleanEvents
-from foundry.session.commands import Said, answer, help_text, understand
+from foundry.session.commands import EDIT_COMMANDS, Said, answer, help_text, understand
 from foundry.session.face import Face
 from foundry.session.opening import Opening, Ready, get_ready
 from foundry.session.prompt_line import prompt_line
 from foundry.session.switching import suggestions, switched
-from foundry.session.terminal import YesOrNo, quiet_keys, signals
+from foundry.session.terminal import Asker, quiet_keys, signals
+
+if TYPE_CHECKING:
+    from foundry.session.edit.live import Editing
 
 _SWITCH_INTERVAL = 0.0005  # the thread that loads lets go of the interpreter this often, so that no key waits for it
 
@@ -35,11 +38,13 @@ class Chat:
     def __init__(self, opening: Opening) -> None:
         self._opening = opening
         self._console = opening.console
-        self._asks = YesOrNo(self._console)
+        self._asks = Asker(self._console)
         self._line = prompt_line(self._models)
         self._ready: asyncio.Future[Ready]
         self._names: Sequence[str] | None = None
+        self._editing: Editing | None = None
         self._ended = 0
+        self._goes_on = False  # after a restart, with what was said before
 
     async def run(self) -> int:
         """Show the header and the prompt, load behind them, and take turns; SIGTERM and SIGHUP end it in good order."""
@@ -76,6 +81,10 @@ class Chat:
         outcome: Any
         try:
             outcome = get_ready(self._opening, self._asks)
+            if self._opening.handoff and self._opening.handoff.conversation >= 0:
+                from foundry.session.restarting import go_on
+
+                self._goes_on = go_on(self._opening, outcome)
             outcome.toolbox.kernel.load()
             import rich.markdown  # noqa: F401
         except BaseException as error:
@@ -105,16 +114,18 @@ class Chat:
 
         def say() -> None:
             self._say_first(ready)
-            if ready.notices:
+            if ready.notices or self._goes_on:
                 self._console.note("")
 
-        if ready.notices or self._opening.handoff is None:
+        if ready.notices or self._goes_on or self._opening.handoff is None:
             await run_in_terminal(say)
 
     def _say_first(self, ready: Ready) -> None:
         if self._opening.handoff is None:
             one = ready.started
             self._introduce(one.agent, one.model, ready.choice.why, one.folder)
+        if self._goes_on:
+            self._console.note("The session has restarted; the conversation goes on.")
         for notice in ready.notices:
             self._console.warn(notice)
 
@@ -155,6 +166,10 @@ class Chat:
             self._console.text("")
             if self._ended:
                 raise Ended(self._ended)
+            if self._editing and self._editing.restart:  # the terminal is as it was found: who comes next takes it over so
+                self._begin_anew(self._ready.result(), self._editing)
+        if self._editing:
+            self._editing.close()
         if self._ready.done() and not self._ready.exception():
             await self._ready.result().session.model.close()
         return 0
@@ -177,10 +192,33 @@ class Chat:
             return
         if said.command == "/model" and said.argument:
             await self._switch(ready, said.argument)
+        elif said.command in EDIT_COMMANDS:
+            from foundry.session.edit.commands import do
+
+            await do(said, self._edit(ready), self._console, self._asks)
         elif said.command:
             self._console.block(answer(said, ready))
         else:
+            if self._opening.options.mode == "edit" and self._editing is None:
+                self._edit(ready).enter()
             await self._turn(ready, said.text)
+
+    def _edit(self, ready: Ready) -> Editing:
+        """Return what changes this session's code, made when it is first wanted."""
+        if self._editing is None:
+            from foundry.session.edit.live import Editing
+            from foundry.session.edit.screen import Screen
+
+            self._editing = Editing(self._opening, ready, Screen(self._console, self._asks), self._asks.secret)
+        return self._editing
+
+    def _begin_anew(self, ready: Ready, editing: Editing) -> None:
+        """Start this agent anew in place of this process, with the conversation; packages that changed count from then on."""
+        from foundry.session.restarting import restart
+
+        self._console.step(f"{editing.restart}: the session restarts with the same conversation")
+        editing.close()
+        restart(self._opening, ready)
 
     async def _switch(self, ready: Ready, name: str) -> None:
         """Go on with another model; Ctrl+C keeps the one there is."""
@@ -193,6 +231,8 @@ class Chat:
         self._ready = asyncio.get_running_loop().create_future()
         self._ready.set_result(new)
         self._names = None
+        if self._editing:
+            self._editing.go_on_with(new)
         await ready.session.model.close()
         self._console.block(answer(Said(command="/model"), new))
         for notice in new.notices:

@@ -16,11 +16,18 @@ COMMANDS = {
     "/help": "what can be typed here",
     "/tools": "the tools this agent has",
     "/model": "the model it thinks with; with PROVIDER:NAME another one from here on",
+    "/edit": "edit mode: build this agent's own plugins together, each change shown first",
+    "/run": "leave edit mode",
+    "/reload": "take up what you changed in this agent's files by hand",
+    "/history": "the versions of this agent's code",
+    "/undo": "take the last change of its code back; with a number, go back to that version",
+    "/redo": "take the last undo back",
     "/clear": "forget the conversation so far",
     "/usage": "tokens used in this session",
     "/save": "with FILE: write the conversation as Markdown",
     "/exit": "end the session (also: exit, Ctrl+D)",
 }
+EDIT_COMMANDS = {"/edit", "/run", "/reload", "/history", "/undo", "/redo"}  # done in session/edit/commands.py
 _KEYS = {
     "Enter": "sends; Alt+Enter or Ctrl+J makes a new line",
     "Ctrl+C": "stops an answer; at the prompt it ends the session",

@@ -7,7 +7,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from foundry.models import lean_kernel
+from foundry.plugins.api import Plan, ToolError
 from foundry.plugins.strict import BoundTool
+
+_PLAN = "a plan"  # beside the arguments, and no parameter can be called that
 
 
 class ToolKernel:
@@ -17,6 +20,11 @@ class ToolKernel:
         self._tools = tools
         self._functions: dict[str, Any] = {}
         self._kernel: Any = None
+        self._loading = asyncio.Lock()
+
+    @property
+    def loaded(self) -> bool:
+        return self._kernel is not None
 
     def load(self) -> None:
         """Import Semantic Kernel and register the tools; blocks for a second the first time. Raises NotReadyError."""
@@ -33,12 +41,17 @@ class ToolKernel:
             kernel.add_plugin(names.KernelPlugin(name=plugin, functions=functions))
         self._arguments, self._kernel = names.KernelArguments, kernel
 
-    async def invoke(self, tool: BoundTool, arguments: Mapping[str, Any]) -> str:
-        """Return the text of one tool's result. Raises ToolError as the tool did."""
+    async def invoke(self, tool: BoundTool, arguments: Mapping[str, Any], plan: Plan | None = None) -> str:
+        """Return the text of one tool's result, of doing the `plan` if there is one. Raises ToolError as the tool did."""
+        if not any(one is tool for one in self._tools):
+            raise ToolError("This tool was replaced while the call waited. Call it again.")
         if self._kernel is None:
-            await asyncio.to_thread(self.load)
+            async with self._loading:  # one by one, so that calls of one answer begin in the model's order
+                if self._kernel is None:
+                    await asyncio.to_thread(self.load)
         given = self._arguments()
         given.update(arguments)  # not by keyword: a parameter may be called like one of its own
+        given[_PLAN] = plan
         result = await self._kernel.get_function(*tool.spec.id.split(".", 1)).invoke(self._kernel, given)
         return str(result.value)
 
@@ -48,14 +61,15 @@ def _function_class(names: Any) -> Any:
         """A kernel function whose parameters may be called anything: Semantic Kernel fills `kernel`, `service` … itself."""
 
         def gather_function_parameters(self, context: Any) -> dict[str, Any]:
-            return {"given": dict(context.arguments)}
+            given = dict(context.arguments)
+            return {"plan": given.pop(_PLAN), "given": given}
 
     return StrictFunction
 
 
 def _method(tool: BoundTool, name: str) -> Any:
-    async def method(given: dict[str, Any]) -> str:
-        return await tool.call(given)
+    async def method(given: dict[str, Any], plan: Plan | None) -> str:
+        return await (tool.call(given, plan) if plan else tool.call(given))
 
     marks: Any = method
     marks.__kernel_function__ = True

@@ -4,25 +4,28 @@ from __future__ import annotations
 
 import os
 import secrets
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from foundry.agent.folder import AgentFolder
+from foundry.agent.folder import AgentFolder, Home
 from foundry.agent.handoff import Handoff, unpacked, with_env_file
 from foundry.agent.options import RunOptions
 from foundry.console import Console
 from foundry.errors import UsageError
 from foundry.messages import RunStarted
-from foundry.settings import Settings, load_settings
+from foundry.settings import Settings, cache_folder, load_settings, state_folder
 
 if TYPE_CHECKING:
     from foundry.agent.definition import AgentDefinition
     from foundry.agent.secrets import Redactor
+    from foundry.agent.standing import Grant
     from foundry.models.catalog import Choice
     from foundry.models.model import Model
     from foundry.session.approvals import Ask
+    from foundry.session.limits import Limits
     from foundry.session.session import Session
     from foundry.session.toolbox import Toolbox
 
@@ -37,12 +40,21 @@ class Opening:
     console: Console
     run: str = field(default_factory=lambda: secrets.token_hex(4))
     redactor: Redactor | None = None
+    held: int = -1  # the handle of the lock that holds the agent for this run
+    always: list[Grant] = field(default_factory=list)  # what the person allowed for as long as this run goes on
+
+    @property
+    def entrance(self) -> str:
+        """How this run is talked to: chat, one-shot, json or events."""
+        if self.options.output != "text":
+            return self.options.output
+        talks = not self.options.prompt and all(one and one.isatty() for one in (sys.stdin, sys.stdout))
+        return "chat" if talks else "one-shot"
 
     def clean(self, text: str) -> str:
         """Return `text` without the secrets that are known so far; before they are, without all that could be one."""
         if self.redactor:
             return self.redactor.clean(text)
-        from foundry.agent.folder import Home
         from foundry.agent.secrets import everything_secret
 
         handed = self.handoff.keys if self.handoff else {}
@@ -62,6 +74,11 @@ class Ready:
     notices: tuple[str, ...]
     keys: Mapping[str, str] = field(repr=False)
     settings: Settings
+
+    def learn_secret(self, name: str, value: str) -> None:
+        """Put a value that the person just gave into this process's environment; it is a secret from here on."""
+        self.redactor.learn({name: value})
+        os.environ[name] = value
 
 
 def get_ready(opening: Opening, ask: Ask | None, named: str = "") -> Ready:
@@ -87,7 +104,16 @@ def get_ready(opening: Opening, ask: Ask | None, named: str = "") -> Ready:
     toolbox, notices = open_toolbox(
         opening.folder, definition, work, run=opening.run, limit=result_limit(info.window), redactor=opening.redactor
     )
-    approvals = Approvals(check_mode(opening.options.mode), ask)
+    approvals = Approvals(
+        check_mode(opening.options.mode),
+        ask,
+        folder=opening.folder,
+        rules=definition.approvals,
+        work=work,
+        entrance=opening.entrance,
+        run=opening.run,
+        always=opening.always,
+    )
     if info.tier == "small":
         toolbox.offer_only(approvals.could_allow)
     session = Session(
@@ -147,14 +173,23 @@ def _working_folder(opening: Opening, definition: AgentDefinition) -> Path:
     inside = real.is_relative_to(agent) and not real.is_relative_to(opening.folder.workspace.resolve())
     if given and (inside or agent == real):
         raise UsageError(f"{path} is the agent's own folder", "Its own files are changed in edit mode only; choose another.")
+    for kept in (Home(opening.folder.path.parent.parent).own, state_folder(), cache_folder()):
+        if real.is_relative_to(kept.resolve()):
+            raise UsageError(f"{path} is where Foundry keeps what it knows", "Choose another folder.")
     return real
 
 
-def _limits(options: RunOptions, settings: Settings) -> Any:
-    from foundry.session.session import Limits
+def _limits(options: RunOptions, settings: Settings) -> Limits:
+    from foundry.session.limits import Limits
 
     return Limits(
         rounds=max(options.max_rounds or settings["max_rounds"], 1),
+        calls=settings["max_calls"],
+        tokens=settings["max_tokens"],
         timeout=options.timeout or settings["timeout"],
         retries=settings["retries"],
+        run_rounds=settings["run_max_rounds"],
+        run_calls=settings["run_max_calls"],
+        run_tokens=settings["run_max_tokens"],
+        run_timeout=settings["run_timeout"],
     )

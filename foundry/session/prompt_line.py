@@ -40,7 +40,10 @@ def prompt_line(models: Callable[[], Sequence[str]]) -> Any:
     @keys.add("escape", "enter")
     @keys.add("c-j")
     def _new_line(event: Any) -> None:
-        event.current_buffer.insert_text("\n")
+        if event.app.render_counter <= 1:  # typed before the prompt stood: the terminal made a line feed of Enter
+            event.current_buffer.validate_and_handle()
+        else:
+            event.current_buffer.insert_text("\n")
 
     output: Any = create_output()
     output.enable_cpr = False  # a terminal that does not answer would hold up the first prompt for two seconds and be told so

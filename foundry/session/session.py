@@ -25,23 +25,13 @@ from foundry.messages import (
 from foundry.models.model import Model
 from foundry.models.retry import ask
 from foundry.session.approvals import Approvals
-from foundry.session.calls import CANCELLED, OUT_OF_TIME, CallRound, OutOfTime, Tally, Tools, within
+from foundry.session.calls import CANCELLED, OUT_OF_TIME, CallRound, Tools, within
+from foundry.session.limits import Limits, OutOfTime, Spent, Tally
 from foundry.session.window import Window, turns
 
 INTERRUPTED = "[interrupted]"
 _NO_ANSWER = "[no answer]"
 _LAST_WORD = Message("user", "[No more tool calls are possible now. Answer with what you have.]")
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """Where a turn comes to its end: requests with tools, calls, the same call again, seconds (0: none), retries a request."""
-
-    rounds: int = 12
-    calls: int = 60
-    repeats: int = 3
-    timeout: float = 0.0
-    retries: int = 3
 
 
 @dataclass(slots=True)
@@ -50,7 +40,7 @@ class _Turn:
 
     start: int
     tally: Tally
-    deadline: float | None
+    deadline: float | None = None
     partial: str = ""
     answer: str = ""
     usage: Usage = field(default_factory=Usage)
@@ -60,7 +50,10 @@ class _Turn:
 
 
 class Session:
-    """One agent's conversation, held in memory; `clean` takes secrets out of whatever goes to the model."""
+    """One agent's conversation, held in memory; `clean` takes secrets out of whatever goes to the model.
+
+    `spent` is what the whole run has used up.
+    """
 
     def __init__(
         self,
@@ -78,10 +71,16 @@ class Session:
         self.limits = limits or Limits()
         self.history: list[Message] = []
         self.usage = Usage()
+        self.spent = Spent()
         self.failure: FoundryError | None = None  # why the last turn failed
         self.window = Window(model.info.window)
         self._clean = clean
-        self._system = [Message("system", clean(system))] if system else []
+        self._system: list[Message] = []
+        self.instruct(system)
+
+    def instruct(self, system: str) -> None:
+        """Tell the model this before every conversation, from the next request on."""
+        self._system = [Message("system", self._clean(system))] if system else []
 
     def clear(self) -> None:
         """Forget the conversation, not what it has used."""
@@ -93,14 +92,14 @@ class Session:
         Cancelling the task that reads this, or leaving the loop over it, stops the turn; a cancellation is answered with the
         turn's last events and goes no further, so the reader stays alive.
         """
-        loop = asyncio.get_running_loop()
-        deadline = loop.time() + self.limits.timeout if self.limits.timeout else None
-        turn = _Turn(len(self.history), Tally(self.limits.calls, self.limits.repeats), deadline)
+        began = asyncio.get_running_loop().time()
+        turn = _Turn(len(self.history), Tally(self.limits, self.spent))
         self.history.append(Message("user", self._clean(text)))
         stop: Stop = "interrupted"
         self.failure = None
         try:
             yield UserSaid(text)
+            turn.deadline = began + seconds if (seconds := turn.tally.seconds()) else None
             async with aclosing(self._rounds(turn)) as events:
                 async for event in events:
                     yield event
@@ -109,20 +108,24 @@ class Session:
             _stay_alive()
         except OutOfTime:
             stop = "limit"
+            turn.tally.over = turn.tally.over or "its time is up"
         except FoundryError as error:
             stop, self.failure = "failed", error
         finally:
+            self.spent.seconds += asyncio.get_running_loop().time() - began
             self._settle(turn, stop)
             self.usage += turn.usage
+        if stop == "limit" and turn.tally.over:
+            yield Notice(f"The turn ends here: {turn.tally.over}.")
         if failure := self.failure:
             yield Failed(failure.code, failure.message, failure.hint)
         yield TurnEnded(stop, turn.answer, turn.usage, turn.rounds)
 
     async def _rounds(self, turn: _Turn) -> AsyncGenerator[Event, None]:
         """Ask and use tools in turns until the model answers without a call, or has to."""
-        for number in range(1, self.limits.rounds + 2):
-            last = turn.tally.over or number > self.limits.rounds
-            turn.tally.over |= last
+        while True:
+            turn.tally.another_round()
+            last = bool(turn.tally.over)
             answered: Answered | None = None
             async for event in self._ask(turn, () if last else self.tools.specs(), last):
                 if isinstance(event, Answered):
@@ -184,6 +187,7 @@ class Session:
         calls = tuple(replace(call, arguments=self._clean(call.arguments)) for call in said.calls)
         message = replace(said, content=self._clean(said.content), calls=() if last else calls)
         turn.usage += answered.usage
+        turn.tally.used(answered.usage)
         turn.partial = ""
         if not message.calls:
             turn.answer = message.content
@@ -198,6 +202,9 @@ class Session:
         """Make the history valid: calls answered, what was said kept and marked, an unanswered message of a failed turn gone."""
         if turn.partial:
             turn.partial = turn.answer = self._clean(turn.partial)
+        elif stop == "limit" and not turn.answer:  # then what was said beside the last calls is all there is
+            said = (one.content for one in reversed(self.history[turn.start :]) if one.role == "assistant")
+            turn.answer = next(filter(str.strip, said), "")
         self._close_round(turn, OUT_OF_TIME if stop == "limit" else CANCELLED)
         if self.history[-1].role == "assistant" and not turn.partial:
             return

@@ -12,6 +12,7 @@ from foundry.agent.handoff import receive
 from foundry.agent.options import RunOptions, from_argv
 from foundry.console import Console, utf8_streams
 from foundry.errors import FoundryError
+from foundry.processes import hand_to_installers
 from foundry.report import guarded
 from foundry.session.opening import Opening
 
@@ -20,6 +21,8 @@ def main(folder: Path, argv: Sequence[str] | None = None) -> int:
     """Run the agent in `folder` as `argv` asks and return the exit code; every error is shown here, once."""
     options = from_argv(sys.argv[1:] if argv is None else argv)
     handoff = receive(os.environ)
+    if handoff:
+        hand_to_installers(handoff.installers)
     with utf8_streams():
         console = Console(as_json=options.output == "json")
         opening = Opening(AgentFolder(Path(folder).absolute()), options, handoff, console)
@@ -32,7 +35,7 @@ def _run(opening: Opening) -> int:
 
     check_mode(opening.options.mode)
     try:
-        with hold_shared(opening.folder, "run"):
+        with hold_shared(opening.folder, "run") as opening.held:
             if _is_chat(opening.options):
                 from foundry.session.chat import chat
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import sys
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -10,53 +13,106 @@ from foundry.agent.definition import AgentDefinition
 from foundry.agent.folder import AgentFolder
 from foundry.agent.secrets import Redactor
 from foundry.messages import ToolSpec
-from foundry.plugins.api import ToolContext, ToolError
-from foundry.plugins.loader import load_tools
+from foundry.plugins.api import Changed, Plan, ToolContext, ToolError
+from foundry.plugins.loader import closed_to_tools, load_tools
 from foundry.plugins.strict import BoundTool
 from foundry.session.kernel import ToolKernel
 
 CUT_MARK = "\n… cut: "  # as plugins/results.py writes it
 
 
-class Toolbox:
-    """Tools by id; while calls run, `on_emit` hears what tools say."""
+@dataclass(frozen=True, slots=True)
+class _Offer:
+    """Tools that belong together; one offer is put in another's place in one step, whatever thread looks."""
 
-    def __init__(self, tools: Sequence[BoundTool], redactor: Redactor) -> None:
-        self.tools = tuple(tools)
+    tools: tuple[BoundTool, ...]
+    kernel: ToolKernel
+    specs: tuple[ToolSpec, ...]
+    by_id: Mapping[str, BoundTool]
+
+
+class Toolbox:
+    """Tools by id; while calls run, `on_emit` hears what tools say. `context` is what the agent's tools are made with."""
+
+    def __init__(self, tools: Sequence[BoundTool], redactor: Redactor, context: ToolContext | None = None) -> None:
+        self.context = context or ToolContext(Path())
         self.on_emit: Callable[[str], object] | None = None
-        self.kernel = ToolKernel(self.tools)
         self._redactor = redactor
-        self._specs = tuple(tool.spec for tool in self.tools)
-        self._by_id = {tool.spec.id: tool for tool in self.tools}
+        self._changing = threading.Lock()
+        self._own, self._extra = tuple(tools), tuple[BoundTool, ...]()
+        self._offer = _offered(self._own)
+
+    @property
+    def tools(self) -> tuple[BoundTool, ...]:
+        return self._offer.tools
+
+    @property
+    def kernel(self) -> ToolKernel:
+        return self._offer.kernel
 
     def specs(self) -> Sequence[ToolSpec]:
         """Return what the model is told of each tool, in the order of the agent's configuration."""
-        return self._specs
+        return self._offer.specs
+
+    def replace(self, tools: Sequence[BoundTool]) -> None:
+        """Offer these in place of the agent's tools, from the next round on; a call that runs already goes on as it is."""
+        with self._changing:
+            self._own = tuple(tools)
+            self._change()
+
+    def add(self, tools: Sequence[BoundTool]) -> None:
+        """Offer these beside the agent's tools, in place of what was added before; of two with one id these count."""
+        with self._changing:
+            self._extra = tuple(tools)
+            self._change()
 
     def offer_only(self, wanted: Callable[[BoundTool], bool]) -> None:
         """Tell the model only of the tools that are `wanted`: each costs a small model time and sureness of aim."""
-        self._specs = tuple(tool.spec for tool in self.tools if wanted(tool))
+        offer = self._offer
+        self._offer = replace(offer, specs=tuple(tool.spec for tool in offer.tools if wanted(tool)))
 
     def find(self, name: str) -> BoundTool | None:
         """Return the tool with this id."""
-        return self._by_id.get(name)
+        return self._offer.by_id.get(name)
 
     def emit(self, text: str) -> None:
         """Pass on what a tool says beside its result."""
         if self.on_emit:
             self.on_emit(self._redactor.clean(text))
 
-    async def invoke(self, tool: BoundTool, arguments: dict[str, Any]) -> str:
-        """Return the result's text without secrets. Raises ToolError with what the model should know."""
+    async def invoke(self, tool: BoundTool, arguments: dict[str, Any], plan: Plan | None = None) -> str:
+        """Return the result's text without secrets; with a `plan`, that of doing it.
+
+        Raises ToolError with what the model should know, Changed where the plan is not to be done any more.
+        """
         try:
-            return self._clean(await self.kernel.invoke(tool, arguments))
+            return self._clean(await self.kernel.invoke(tool, arguments, plan))
         except ToolError as error:
-            raise ToolError(self._clean(str(error))) from None
+            kind = Changed if isinstance(error, Changed) else ToolError
+            raise kind(self._clean(str(error))) from None
+
+    def stop(self) -> None:
+        """End what runs in the jail: the calls it runs for are cancelled, and the threads they wait in cannot be."""
+        if "foundry.sandbox.jail" in sys.modules:
+            from foundry.sandbox import jail
+
+            jail.stop_all()
+
+    def _change(self) -> None:
+        there = {tool.spec.id for tool in self._extra}
+        offer = _offered((*(tool for tool in self._own if tool.spec.id not in there), *self._extra))
+        if self.kernel.loaded:
+            offer.kernel.load()
+        self._offer = offer
 
     def _clean(self, text: str) -> str:
         """Return a result without secrets, nor the beginning of one that the cut at the limit has left."""
         head, mark, note = text.rpartition(CUT_MARK)
         return (self._redactor.stream().feed(head) + mark if mark else "") + self._redactor.clean(note)
+
+
+def _offered(tools: tuple[BoundTool, ...]) -> _Offer:
+    return _Offer(tools, ToolKernel(tools), tuple(tool.spec for tool in tools), {tool.spec.id: tool for tool in tools})
 
 
 def open_toolbox(
@@ -69,7 +125,8 @@ def open_toolbox(
         for one in said:
             one.emit(text)
 
-    tools, notices = load_tools(folder, definition, ToolContext(work, run, limit, emit, closed=(folder.path,)))
-    toolbox = Toolbox(tools, redactor)
+    context = ToolContext(work, run, limit, emit, closed=closed_to_tools(folder))
+    tools, notices = load_tools(folder, definition, context)
+    toolbox = Toolbox(tools, redactor, context)
     said.append(toolbox)
     return toolbox, [redactor.clean(notice) for notice in notices]

@@ -6,7 +6,7 @@ import asyncio
 import signal
 from collections.abc import Callable
 from contextlib import aclosing
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from foundry.console import Console
 from foundry.errors import FoundryError, UsageError
@@ -26,8 +26,11 @@ from foundry.session.calls import shown_arguments
 from foundry.session.clean import CleanEvents
 from foundry.session.opening import Opening, Ready, get_ready
 from foundry.session.request import read_request
-from foundry.session.terminal import YesOrNo, signals
+from foundry.session.terminal import Asker, signals
 from foundry.session.window import estimate
+
+if TYPE_CHECKING:
+    from foundry.session.edit.live import Editing
 
 Show = Callable[[Event], None]
 _EXITS = {"done": 0, "limit": 6, "denied": 6, "interrupted": 130}
@@ -46,16 +49,33 @@ def one_shot(opening: Opening) -> int:
     console, output = opening.console, opening.options.output
     try:
         text = read_request(opening.options.prompt, console)
-        asks = YesOrNo(console) if output == "text" and console.can_ask() else None
+        asks = Asker(console) if output == "text" and console.can_ask() else None
         ready = get_ready(opening, asks)
         _check_size(text, ready)
+        editing = _edit_mode(opening, ready, asks)
     except FoundryError as error:
         if output != "events":
             raise
         console.line(to_json(Failed(error.code, opening.clean(error.message), error.for_agent(opening.folder.name).hint)))
         return error.exit_code
     face: Any = {"text": Text, "json": Envelope, "events": Lines}[output](console, ready)
-    return asyncio.run(_play(ready, text, face))
+    try:
+        return asyncio.run(_play(ready, text, face))
+    finally:
+        if editing:
+            editing.close()
+
+
+def _edit_mode(opening: Opening, ready: Ready, asks: Asker | None) -> Editing | None:
+    """Return the session in edit mode if that is asked for; with nobody to ask, what it proposes is declined."""
+    if opening.options.mode != "edit":
+        return None
+    from foundry.session.edit.live import Editing
+    from foundry.session.edit.screen import Screen
+
+    editing = Editing(opening, ready, Screen(opening.console, asks) if asks else None, asks.secret if asks else None)
+    editing.enter()
+    return editing
 
 
 async def _play(ready: Ready, text: str, face: Any) -> int:

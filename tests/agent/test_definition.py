@@ -50,7 +50,7 @@ def test_a_byte_order_mark_and_windows_line_ends_are_fine(tmp_path: Path) -> Non
 
 
 def test_every_key_is_read(tmp_path: Path) -> None:
-    rule = {"tool": "git.*", "decide": "ask", "effect": "runs", "arguments": {"path": "src/*"}}
+    rule = {"tool": "git.*", "decide": "ask", "effect": "runs", "arguments": {"path": "src/*"}, "paths": ["src/**"]}
     data = {
         **SAMPLE,
         "description": "d",
@@ -66,7 +66,7 @@ def test_every_key_is_read(tmp_path: Path) -> None:
 
     found = load_definition(write(tmp_path, json.dumps(data)))
 
-    assert found.approvals == (ApprovalRule("ask", "git.*", {"path": "src/*"}, "runs"),)
+    assert found.approvals == (ApprovalRule("ask", "git.*", {"path": "src/*"}, "runs", ("src/**",)),)
     assert found.env == {"A_KEY": ""}
     assert found.entry_file == "start.py"
     assert parse_definition(json.loads(json.dumps(dump_definition(found)))) == found

@@ -171,6 +171,7 @@ def test_two_changes_at_once_lose_nothing(tmp_path: Path) -> None:
 
 def test_keys_come_from_the_agent_then_the_shell_then_the_home(tmp_path: Path) -> None:
     home, folder = Home(tmp_path), AgentFolder(tmp_path / "agents" / "a")
+    home.prepare()
     folder.path.mkdir(parents=True)
     folder.env_file.write_text("A=agent\nB=\n")
     home.env_file.write_text("A=home\nB=home\nC=home\nD=home\n")

@@ -1,12 +1,16 @@
-"""`make bench`: every measurement, or those named: startup create run turn tool_calls."""
+"""`make bench`: every measurement, or those named: startup create run turn tool_calls jail edit."""
 
 from __future__ import annotations
 
+import atexit
 import importlib
+import os
+import shutil
 import subprocess
 import sys
+import tempfile
 
-NAMES = ("startup", "create", "run", "turn", "tool_calls")
+NAMES = ("startup", "create", "run", "turn", "tool_calls", "jail", "edit")
 
 
 def main() -> int:
@@ -18,6 +22,9 @@ def main() -> int:
         return min(broken, 1)
     print(f"\n{names[0]}", flush=True)
     kept = True
+    state = tempfile.mkdtemp(prefix="foundry-bench-")  # what is known of the agents made here stays apart from the user's own
+    os.environ["XDG_STATE_HOME"] = state
+    atexit.register(shutil.rmtree, state, ignore_errors=True)
     for figure in importlib.import_module(f"tests.benchmarks.{names[0]}").figures():
         print(f"  {figure}", flush=True)
         kept &= figure.kept

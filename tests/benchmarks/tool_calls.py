@@ -23,7 +23,7 @@ from tests.benchmarks.measure import Figure, environment
 
 FOUNDRY = [sys.executable, "-P", "-m", "foundry.foundry_cli"]
 MOST_MISSES = {"tuning": 1, "held": 4}
-TOOLS = "read_write_code,grep_codebase,clock"
+TOOLS = "read_write_code.read_file,read_write_code.list_files,grep_codebase,clock"
 DEFAULTS: Mapping[str, Any] = {"path": ".", "pattern": "*", "glob": "*", "start": 1, "end": 0, "timezone": ""}
 
 

@@ -12,12 +12,14 @@ import pytest
 
 from foundry.agent.folder import AgentFolder, Home
 from foundry.agent.record import AgentRecord, now, save_record
+from foundry.agent.trust import made
 from foundry.agent.wheel import runtime_hash
 from foundry.settings import Settings, load_settings
+from tests.commands.real import know_shared
 
 
 def make_agent(home: Home, name: str, files: Mapping[str, str] | None = None, **config: Any) -> AgentFolder:
-    """Make an agent that counts as ready; `files` are laid over it, `config` are keys of its agent.config.json."""
+    """Make an agent that is ready and this user's own; `files` are laid over it, `config` are keys of its agent.config.json."""
     home.prepare()
     folder = AgentFolder(home.agents / name)
     whole = {
@@ -37,6 +39,7 @@ def make_agent(home: Home, name: str, files: Mapping[str, str] | None = None, **
     dependencies = tuple(config.get("dependencies", ()))
     if ".foundry.json" not in whole:
         save_record(folder, AgentRecord("plain", "3.11", "0.1.0", runtime_hash(), dependencies, created=now()))
+    made(folder, folder, {})
     return folder
 
 
@@ -47,6 +50,12 @@ def picture(folder: Path) -> dict[str, str]:
         for path in sorted(folder.rglob("*"))
         if (path.is_symlink() or path.is_file()) and path.name != ".foundry.lock"
     }
+
+
+@pytest.fixture(autouse=True)
+def shared_are_known(own_world: Path) -> None:
+    """Every test is a user of its own; what was made once for a module is this one's too."""
+    know_shared()
 
 
 @pytest.fixture

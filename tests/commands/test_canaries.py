@@ -92,7 +92,7 @@ def test_a_chat_shows_and_sends_no_secret(agent: AgentFolder, server: Server, tm
         one.until("\u276f")
         one.line(f"my own token is {TOKEN}")
         for number in (1, 2):
-            one.until("Allow it? [y/N]", count=number)
+            one.until("Allow it? y yes", count=number)
             one.line("y")
         one.until("You told me")
         one.until("\u276f", count=2)

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from tests.commands.real import one_agent
 from tests.commands.running import foundry, make_runnable, script, started
 from tests.conftest import FOUNDRY
 from tests.model_server import model_server
+from tests.session.screens import Terminal
 
 PLUGIN = '''"""Touch things."""
 from foundry.plugins.api import kernel_function
@@ -150,11 +152,20 @@ def test_exit_codes(ask: Any, words: list[str], steps: list[Any], code: int, sto
     assert bool(body["error"]) == bool(code)
 
 
-@pytest.mark.parametrize("mode", ["edit", "auto"])
-def test_modes_that_are_not_there_say_so(ask: Any, mode: str) -> None:
-    ended = ask("-p", "hi", "--mode", mode)
-    assert ended.returncode == 2
-    assert "not there yet" in ended.stderr
+@pytest.mark.parametrize(
+    ("words", "mode"),
+    [
+        ((), "run"),
+        (("--mode", "plan"), "plan"),
+        (("--mode", "auto"), "auto"),
+        (("--mode", "edit"), "edit"),
+        (("--edit",), "edit"),
+    ],
+)
+def test_every_mode_can_be_asked_for(ask: Any, words: tuple[str, ...], mode: str) -> None:
+    ended = ask("-p", "hi", "--output", "events", *words)
+    assert ended.returncode == 0
+    assert json.loads(ended.stdout.splitlines()[0])["mode"] == mode
 
 
 def test_no_model_at_all_is_not_ready(place: Home) -> None:
@@ -244,6 +255,28 @@ def test_main_py_runs_by_hand_too(ask: Any, place: Home, tmp_path: Path) -> None
         [sys.executable, "-P", main, "-p", "hi", "--model", model], stdin=subprocess.DEVNULL, capture_output=True
     )
     assert (ended.returncode, ended.stdout) == (0, b"By hand.\n")
+
+
+@pytest.mark.parametrize("wait", [0.0, 0.2])
+def test_a_line_typed_before_the_prompt_stands_is_sent(place: Home, tmp_path: Path, wait: float) -> None:
+    make_runnable(place, "talker")
+    model = script(tmp_path / "s.json", {"text": "You said {user}."})
+    terminal = Terminal([*FOUNDRY, "run", "talker", "--model", model], tmp_path)
+    try:
+        time.sleep(wait)
+        terminal.line("hello there")
+        terminal.until("You said hello there.")
+    finally:
+        terminal.stop()
+
+
+def test_a_terminal_closed_at_the_prompt_ends_the_chat_as_a_hang_up_does(place: Home, tmp_path: Path) -> None:
+    make_runnable(place, "talker")
+    terminal = Terminal([*FOUNDRY, "run", "talker", "--model", script(tmp_path / "s.json", {"text": "Hello."})], tmp_path)
+    terminal.until("\u276f")
+    terminal.line("hi")
+    terminal.until("Hello.")
+    assert terminal.hang_up() == 129
 
 
 @pytest.mark.slow

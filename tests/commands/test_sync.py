@@ -18,6 +18,7 @@ from foundry.agent.wheel import runtime_hash
 from foundry.errors import BusyError, FoundryError, NotFoundError, NotReadyError
 from foundry.files import BadFileError
 from foundry.plugins.foundry_core.sync_agent import ensure_current, sync_agent
+from foundry.plugins.foundry_core.trust_agent import trust_agent
 from foundry.settings import Settings, load_settings
 from tests.commands.conftest import make_agent
 from tests.commands.real import Heard, foundry_seen_by, one_agent
@@ -120,12 +121,15 @@ def test_a_lock_that_cannot_be_met_leaves_the_old_environment(made: tuple[Home, 
 
 
 @pytest.mark.slow
-def test_a_home_brought_to_another_machine_needs_only_a_sync(
+def test_a_home_brought_to_another_machine_needs_only_to_be_trusted(
     made: tuple[Home, AgentFolder], settings: Settings, tmp_path: Path
 ) -> None:
     there = Home(tmp_path / "there")
     shutil.copytree(made[1].path, there.agents / "scout", symlinks=True, ignore=shutil.ignore_patterns("venv"))
 
+    with pytest.raises(NotReadyError, match="not trusted"):
+        sync_agent(there, "scout", settings=settings)
+    trust_agent(there, "scout", settings=settings)
     told = sync_agent(there, "scout", settings=settings)
 
     assert told.resolved == ""

@@ -47,7 +47,8 @@ def test_tools_come_in_the_order_of_the_config(workshop: Workshop) -> None:
 
     ids = workshop.load("greeter", tools=("clock", "read_write_code"))
 
-    assert ids == ["clock.now", "read_write_code.read_file", "read_write_code.list_files", "greeter.greet"]
+    files = ("read_file", "list_files", "write_file", "edit_file", "move", "delete")
+    assert ids == ["clock.now", *(f"read_write_code.{one}" for one in files), "greeter.greet"]
     assert workshop.notices == []
 
 
@@ -77,7 +78,7 @@ def test_a_tool_id_takes_that_tool_alone(workshop: Workshop) -> None:
         ("read_write_cod", 'did you mean "read_write_code"?'),
         ("read_write_code.read", 'did you mean "read_write_code.read_file"?'),
         ("clok.now", 'did you mean "clock.now"?'),
-        ("zzz", "there are read_write_code, grep_codebase, clock"),
+        ("zzz", "there are read_write_code, grep_codebase, "),
         ("greeter", '"greeter", which is not there'),
     ],
 )
@@ -195,13 +196,14 @@ def made(home: Path, definition: AgentDefinition, files: dict[str, str]) -> Agen
 def test_every_built_in_is_listed_without_an_agent(home: Path) -> None:
     listed = list_tools(Home(home))
 
-    assert [card.id for card in listed.tools] == [
-        "read_write_code.read_file",
-        "read_write_code.list_files",
-        "grep_codebase.search",
-        "clock.now",
-    ]
-    assert all(card.description and card.effects == ("reads",) for card in listed.tools)
+    reads = ("read_write_code.read_file", "read_write_code.list_files", "grep_codebase.search", "clock.now")
+    writes = tuple(f"read_write_code.{one}" for one in ("write_file", "edit_file", "move", "delete"))
+    effects = {card.id: card.effects for card in listed.tools}
+    assert {one: effects.get(one) for one in (*reads, *writes)} == {
+        **dict.fromkeys(reads, ("reads",)),
+        **dict.fromkeys(writes, ("writes",)),
+    }
+    assert all(card.description for card in listed.tools)
     assert [(one.name, one.type, one.default) for one in listed.tools[0].parameters] == [
         ("path", "str", ""),
         ("start", "int", "1"),

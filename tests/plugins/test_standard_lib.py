@@ -160,6 +160,54 @@ def test_a_pattern_and_a_folder_narrow_the_list(lib: Workshop) -> None:
     assert lib.call("read_write_code.list_files", path="src/one.py") == "error: src/one.py is a file. Use read_file."
 
 
+def test_what_gitignore_names_is_left_out_and_said(lib: Workshop) -> None:
+    lib.write(".gitignore", "*.log\n/build/\n!kept.log\n# a comment\n\n")
+    lib.write("src/.gitignore", "generated.py\n!*.log\n")
+    for name in ("a.log", "kept.log", "build/x", "src/build/y", "src/generated.py", "src/in/b.log", "generated.py"):
+        lib.write(name, "")
+
+    text = lib.call("read_write_code.list_files")
+
+    assert text.splitlines()[:-1] == [
+        *(".gitignore 37 B", "generated.py 0 B", "kept.log 0 B", "src/.gitignore 20 B", "src/build/y 0 B", "src/in/b.log 0 B")
+    ]
+    assert text.splitlines()[-1] == "(ignored by .gitignore: a.log, build, generated.py; give a path of it to list it)"
+    assert lib.call("read_write_code.list_files", path="build") == "build/x 0 B"
+
+
+def test_caches_are_listed_by_their_path_and_protected_things_never(lib: Workshop) -> None:
+    lib.write(".gitignore", "__pycache__\n")
+    lib.write("__pycache__/x.pyc", "")
+    lib.write(".env", "")
+    lib.write(".git/config", "")
+
+    assert lib.call("read_write_code.list_files", path="__pycache__") == "__pycache__/x.pyc 0 B"
+    assert lib.call("read_write_code.list_files").endswith("(left out: .env, .git, __pycache__)")
+
+
+@pytest.mark.parametrize(
+    ("patterns", "shown"),
+    [
+        ("*\n!*/\n!*.py\n", ["a.py", "d/b.py", "d/e/c.py"]),
+        ("d/**\n!d/b.py\n", [".gitignore", "a.py", "d/b.py"]),
+        ("d/\n!d/b.py\n", [".gitignore", "a.py"]),
+        ("/d/*\n!/d/e/\n", [".gitignore", "a.py", "d/e/c.py", "d/e/c.txt"]),
+        ("\ufeffd\n", [".gitignore", "a.py"]),
+        ("d\r\n", [".gitignore", "a.py"]),
+        ("!\nd\n", [".gitignore", "a.py"]),
+        ("\n  \n#\n", [".gitignore", "a.py", "d/b.py", "d/e/c.py", "d/e/c.txt"]),
+    ],
+)
+def test_patterns_mean_what_they_mean_to_git(lib: Workshop, patterns: str, shown: list[str]) -> None:
+    lib.write(".gitignore", patterns)
+    for name in ("a.py", "d/b.py", "d/e/c.py", "d/e/c.txt"):
+        lib.write(name, "")
+
+    listed = lib.call("read_write_code.list_files").splitlines()
+
+    assert [line.rsplit(" ", 2)[0] for line in listed if not line.startswith("(")] == shown
+
+
 def test_a_large_tree_is_folded(lib: Workshop) -> None:
     for n in range(300):
         lib.write(f"pkg{n % 3}/part{n % 30}/f{n}.py", "")
@@ -249,6 +297,29 @@ def test_binary_protected_and_linked_files_are_not_searched(lib: Workshop, tmp_p
     os.mkfifo(lib.folder / "pipe")
 
     assert lib.call("grep_codebase.search", pattern="canary").startswith("(no match for 'canary' in 0 files")
+
+
+def test_what_gitignore_names_is_searched_only_when_named(lib: Workshop) -> None:
+    lib.write(".gitignore", "build/\n*.log\n")
+    lib.write("build/out.js", "canary\n")
+    lib.write("a.log", "canary\n")
+
+    assert lib.call("grep_codebase.search", pattern="canary") == (
+        "(no match for 'canary' in 1 files; what .gitignore names was not searched; give its path to search it)"
+    )
+    assert lib.call("grep_codebase.search", pattern="canary", path="build") == "build/out.js:1: canary"
+    assert lib.call("grep_codebase.search", pattern="canary", path="a.log") == "a.log:1: canary"
+
+
+def test_another_name_of_a_protected_file_is_neither_read_nor_searched(lib: Workshop) -> None:
+    os.link(lib.write(".env", "KEY=canary"), lib.folder / "notes.txt")
+    os.link(lib.write("a.txt", "fine"), lib.folder / "b.txt")
+
+    assert lib.call("read_write_code.read_file", path="notes.txt") == (
+        "error: notes.txt is another name of a protected file: it cannot be read or changed."
+    )
+    assert lib.call("grep_codebase.search", pattern="canary").startswith("(no match")
+    assert lib.call("read_write_code.read_file", path="b.txt") == "b.txt\n1: fine"
 
 
 def test_a_pattern_that_runs_away_is_stopped_and_what_was_found_is_kept(tmp_path: Path) -> None:

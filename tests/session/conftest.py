@@ -17,8 +17,9 @@ from foundry.models.model import ModelInfo
 from foundry.models.scripted import ScriptedModel, script
 from foundry.plugins.api import ToolContext, effects, kernel_function
 from foundry.plugins.strict import bind
-from foundry.session.approvals import Approvals, Question
-from foundry.session.session import Limits, Session
+from foundry.session.approvals import Answer, Approvals, Question
+from foundry.session.limits import Limits
+from foundry.session.session import Session
 from foundry.session.toolbox import Toolbox
 
 
@@ -87,17 +88,17 @@ class Person:
     """Somebody who gives the same answer to every question."""
 
     answer: bool
-    asked: list[str] = field(default_factory=list)
+    asked: list[Question] = field(default_factory=list)
     at_once: int = 0
     most_at_once: int = 0
 
-    async def __call__(self, question: Question) -> bool:
+    async def __call__(self, question: Question) -> Answer:
         self.at_once += 1
         self.most_at_once = max(self.at_once, self.most_at_once)
         await asyncio.sleep(0.01)
         self.at_once -= 1
-        self.asked.append(question.text())
-        return self.answer
+        self.asked.append(question)
+        return Answer("yes" if self.answer else "no")
 
 
 class Room:

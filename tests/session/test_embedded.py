@@ -16,7 +16,8 @@ from foundry.models.kernel_chat import KernelChat
 from foundry.models.model import Model, ModelInfo
 from foundry.session.approvals import Approvals
 from foundry.session.embedded import Revived
-from foundry.session.session import Limits, Session
+from foundry.session.limits import Limits
+from foundry.session.session import Session
 from foundry.session.toolbox import Toolbox
 from tests.model_server import model_server
 

@@ -6,7 +6,7 @@ import io
 
 import pyte
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from foundry.console import Console, width_of
@@ -98,6 +98,7 @@ def test_splitting_loses_nothing_and_is_stable(text: str) -> None:
 
 
 @given(st.text(max_size=300), st.integers(2, 30))
+@example("000 字字", 3)
 def test_rows_fit_and_lose_nothing(text: str, width: int) -> None:
     rows = wrapped(text, width)
     assert all(width_of(row) <= width for row in rows)

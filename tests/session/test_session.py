@@ -61,13 +61,23 @@ def test_too_many_calls_in_a_turn_are_answered_but_not_run(room: Sessions) -> No
     assert "limit of 3 calls" in one.of(ToolReturned)[0].result.content + one.of(ToolReturned)[1].result.content
 
 
-def test_going_round_in_circles_is_told_to_the_model_and_then_ended(room: Sessions) -> None:
-    one = room(*[{"calls": [call("desk.add", a=1)]}] * 4, {"text": "I stop."})
+def test_going_round_in_circles_is_told_to_the_model_and_ended_when_it_insists(room: Sessions) -> None:
+    one = room(*[{"calls": [call("desk.add", a=1)]}] * 5, {"text": "I stop."})
     end = one.say("go")
     results = [event.result.content for event in one.of(ToolReturned)]
     assert results[:2] == ["1", "1"]
-    assert "Answer with what you have" in results[2]
+    assert all("Answer with what you have" in result for result in results[2:])
+    assert len(one.desk.done) == 3
     assert (end.stop, end.answer) == ("limit", "I stop.")
+
+
+def test_a_person_may_let_the_same_call_run_again(room: Sessions) -> None:
+    person = Person(True)
+    one = room(*[{"calls": [call("desk.add", a=1)]}] * 5, {"text": "Done."}, ask=person)
+    end = one.say("go")
+    assert [question.tool for question in person.asked] == ["desk.add"] * 2
+    assert "same result 3 times" in person.asked[0].why
+    assert (end.stop, len(one.desk.done)) == ("done", 5)
 
 
 @pytest.mark.parametrize(
@@ -125,7 +135,7 @@ def test_own_tools_ask_one_question_at_a_time_and_show_the_call(room: Sessions) 
     one = room({"calls": [call("own.touch", path="a\x1b[2J"), call("own.touch", path="b")]}, {"text": "{result}"}, ask=person)
     assert one.say("go").answer == "touched b"
     assert person.most_at_once == 1
-    assert person.asked[0] == "own.touch wants to run\n  path: a^[[2J"
+    assert (person.asked[0].tool, person.asked[0].arguments) == ("own.touch", {"path": "a\x1b[2J"})
 
 
 def test_a_denial_before_the_answer_ends_the_turn_as_denied(room: Sessions) -> None:

@@ -18,7 +18,6 @@ from foundry.agent.secrets import everything_secret
 from foundry.console import Console
 from foundry.errors import FoundryError, NotReadyError
 from foundry.report import Ended, guarded
-from foundry.session.approvals import Question
 from foundry.settings import load_settings
 
 WORDS = st.text(st.characters(blacklist_characters="\0", blacklist_categories=["Cs"]), max_size=60)
@@ -127,11 +126,3 @@ def test_old_reports_make_room(own_world: Path) -> None:
         (folder / f"2000-{number:02}.txt").write_text("old")
     door(RuntimeError("new"))
     assert len(list(folder.iterdir())) == 20
-
-
-def test_a_question_shows_all_and_hides_nothing() -> None:
-    text = Question("own.write\u202e", {"path": "a\x1b[2Jb", "text": "one\ntwo\u200b", "many": [1, {"x": "y" * 5_000}]}).text()
-    assert "own.write<U+202E>" in text
-    assert "a^[[2Jb" in text
-    assert "one\n    two<U+200B>" in text
-    assert "y" * 5_000 in text

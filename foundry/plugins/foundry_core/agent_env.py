@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from foundry.agent import secrets
+from foundry.agent import secrets, trust
 from foundry.agent.definition import AgentDefinition, load_definition
 from foundry.agent.folder import AgentFolder, Home
 from foundry.console import Block, Table
@@ -107,7 +107,8 @@ def env_set(home: Home, name: str, key: str, value: str) -> EnvChange:
     if not value:
         raise UsageError(f"no value was given for {key}", f"To take it out: foundry env {name} unset {key}")
     before = secrets.read_env(folder.env_file)
-    secrets.set_value(folder.env_file, key, value)
+    with trust.own_change(folder):
+        secrets.set_value(folder.env_file, key, value)
     warning = "" if key in _provider_keys().values() else _unasked_by(folder, key)
     return EnvChange(folder.name, key, "replaced" if before.get(key) else "set", str(folder.env_file), warning)
 
@@ -115,7 +116,8 @@ def env_set(home: Home, name: str, key: str, value: str) -> EnvChange:
 def env_unset(home: Home, name: str, key: str) -> EnvChange:
     """Take a variable out of the agent's .env. Raises NotFoundError, BadFileError."""
     folder = home.agent(name)
-    gone = secrets.unset_value(folder.env_file, key)
+    with trust.own_change(folder):
+        gone = secrets.unset_value(folder.env_file, key)
     return EnvChange(folder.name, key, "removed" if gone else "was not set", str(folder.env_file))
 
 

@@ -10,14 +10,15 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from foundry.agent import building, record, venv
+from foundry.agent import building, record, trust, venv
 from foundry.agent.definition import check_agent_name, load_definition
 from foundry.agent.folder import Home
 from foundry.agent.lock import hold_shared
 from foundry.agent.secrets import read_env
+from foundry.agent.standing import standing_of
 from foundry.console import Block, Progress, Silent
 from foundry.files import BadFileError, read_json, write_json, write_text
-from foundry.plugins.foundry_core.create_agent import extras_of
+from foundry.plugins.loader import extras_of
 from foundry.settings import Settings
 
 # What belongs to the agent's place and not to the agent.
@@ -49,6 +50,7 @@ def copy_agent(home: Home, name: str, new: str, *, settings: Settings, progress:
     """
     progress = progress or Silent()
     source = home.agent(name)
+    trust.require(source)  # the copy would be this user's own
     check_agent_name(new)
     home.prepare()
     building.refuse_taken(home, new)
@@ -67,7 +69,7 @@ def copy_agent(home: Home, name: str, new: str, *, settings: Settings, progress:
         write_text(made.folder.lock, environment.lock)
         progress.step(f"Putting {new} in place")
         record.save_record(made.folder, venv.new_record(kept.blueprint, needs, environment))
-        folder = building.put_in_place(home, made, new)
+        folder = building.put_in_place(home, made, new, standing_of(source).accepted)
     return Copied(new, name, folder.path, left_out, secrets)
 
 

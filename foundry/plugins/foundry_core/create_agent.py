@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from foundry.agent import blueprint as plans
 from foundry.agent import building, record, secrets, venv
-from foundry.agent.definition import AgentDefinition, check_agent_name, dump_definition
+from foundry.agent.definition import AgentDefinition, check_agent_name, dump_definition, load_definition
 from foundry.agent.folder import AgentFolder, Home
 from foundry.console import Block, Facts, Progress, Silent
-from foundry.errors import UsageError
+from foundry.errors import FoundryError, UsageError
 from foundry.files import nearest, write_json, write_text
 from foundry.plugins.foundry_core.agent_env import needs_of
+from foundry.plugins.loader import extras_of
 from foundry.settings import Settings
 
 AskSecret = Callable[[str, str], str]
@@ -88,7 +90,7 @@ def create_agent(
         write_text(made.folder.lock, environment.lock)
         progress.step(f"Putting {name} in place")
         record.save_record(made.folder, venv.new_record(plan.name, needs, environment))
-        folder = building.put_in_place(home, made, name)
+        folder = building.put_in_place(home, made, name, codes_of(made.folder))
     missing = tuple(key for key in needed if not values.get(key))
     return Created(name, folder.path, plan.name, python, definition.tools, missing)
 
@@ -108,14 +110,16 @@ def check_tools(definition: AgentDefinition) -> None:
             raise UsageError(f"no tool is called {tool!r}", hint, code="unknown_tool")
 
 
-def extras_of(definition: AgentDefinition) -> tuple[str, ...]:
-    """Return the extras of Foundry that the agent's built-in tools need, sorted."""
-    if not definition.tools:
-        return ()
-    from foundry.plugins.loader import BUILT_INS
+def codes_of(folder: AgentFolder) -> dict[str, str]:
+    """Return the hash of the code of each own plugin that the agent loads; of one that cannot be read, none."""
+    from foundry.plugins.cards import plugin_code_hash
 
-    named = {tool.partition(".")[0] for tool in definition.tools}
-    return tuple(sorted({BUILT_INS[name].extra for name in named & set(BUILT_INS)} - {""}))
+    codes = {}
+    with suppress(FoundryError):
+        for plugin in load_definition(folder.config).plugins:
+            with suppress(FoundryError, OSError):
+                codes[plugin] = plugin_code_hash(folder.plugins / plugin)
+    return codes
 
 
 def _needed(env: Mapping[str, str] | Sequence[str], values: Mapping[str, str]) -> dict[str, str]:

@@ -13,7 +13,7 @@ from foundry.agent.health import State, look_at
 from foundry.agent.wheel import runtime_hash
 from foundry.console import Block, Table, one_line
 
-STATE_STYLES = {"ready": "green", "needs sync": "yellow", "broken": "red"}
+STATE_STYLES = {"ready": "green", "needs sync": "yellow", "broken": "red", "not trusted": "yellow"}
 _SAID_IN_FULL = 10
 _NAMED = 5
 

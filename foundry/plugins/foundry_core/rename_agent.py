@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from foundry.agent import building, intent, trash
+from foundry.agent import building, intent, trash, trust
 from foundry.agent.definition import check_agent_name, load_definition
 from foundry.agent.folder import AgentFolder, Home
 from foundry.agent.lock import hold_alone, hold_home
@@ -43,12 +43,18 @@ def rename_agent(home: Home, name: str, new: str, *, progress: Progress | None =
     with hold_alone(folder, "rename"), hold_home(home):
         building.refuse_taken(home, new, but=name)
         load_definition(folder.config)
+        _move(folder, target, progress)
+    return Renamed(new, name, target.path)
+
+
+def _move(folder: AgentFolder, target: AgentFolder, progress: Progress) -> None:
+    with trust.own_change(folder, target):
         progress.step("Recording the new name")
         place = intent.begin(folder)
-        write_json(place.new / folder.config.name, {**read_json(folder.config), "name": new})
+        write_json(place.new / folder.config.name, {**read_json(folder.config), "name": target.name})
         # Counts only in a folder of the new name: whichever side of the rename a crash comes, folder and config agree.
-        intent.announce(folder, "rename", put=[folder.config.name], named=new)
-        progress.step(f"Moving {name} to {new}")
+        intent.announce(folder, "rename", put=[folder.config.name], named=target.name)
+        progress.step(f"Moving {folder.name} to {target.name}")
         try:
             trash.rename(folder.path, target.path)
         except FoundryError:
@@ -56,4 +62,3 @@ def rename_agent(home: Home, name: str, new: str, *, progress: Progress | None =
             raise
         progress.step("Finishing")
         intent.roll(target)
-    return Renamed(new, name, target.path)

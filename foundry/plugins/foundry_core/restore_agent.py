@@ -6,8 +6,8 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from foundry.agent import trash
-from foundry.agent.folder import Home
+from foundry.agent import trash, trust
+from foundry.agent.folder import AgentFolder, Home
 from foundry.agent.lock import hold_home
 from foundry.console import Block, Progress, Silent
 from foundry.errors import FoundryError, NotFoundError
@@ -51,5 +51,6 @@ def restore_agent(home: Home, wanted: str, *, progress: Progress | None = None) 
         progress.step(f"Restoring {entry.name}")
         home.prepare()
         trash.rename(home.trash / entry.entry, target)
+        trust.moved(AgentFolder(home.trash / entry.entry), AgentFolder(target))
     others = tuple(one.entry for one in found[1:] if one.name.lower() == entry.name.lower())
     return Restored(entry.name, entry.entry, str(target), others)

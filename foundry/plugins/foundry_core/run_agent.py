@@ -6,22 +6,29 @@ import os
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from foundry.agent import trust
 from foundry.agent.definition import AgentDefinition, load_definition
 from foundry.agent.folder import AgentFolder, Home
 from foundry.agent.handoff import VARIABLE, Handoff, packed, with_env_file
+from foundry.agent.history import History
 from foundry.agent.intent import recover
 from foundry.agent.options import RunOptions
 from foundry.agent.secrets import read_env, resolve_keys
 from foundry.console import Progress, Silent
-from foundry.errors import NotReadyError, UsageError
+from foundry.errors import FoundryError, NotReadyError
 from foundry.models.catalog import KEY_OF, Choice, choose
+from foundry.plugins.foundry_core.list_agents import local_time
 from foundry.plugins.foundry_core.sync_agent import ensure_current
-from foundry.processes import clean_environment, replace
-from foundry.settings import Settings
+from foundry.processes import clean_environment, installers_environment, replace
+from foundry.settings import Settings, cache_folder
+
+if TYPE_CHECKING:
+    from foundry.plugins.foundry_core.trust_agent import Confirm
 
 Consent = Callable[[str], bool]
+_NAMED = 5
 
 
 def run_agent(
@@ -39,11 +46,13 @@ def run_agent(
     settings: Settings,
     progress: Progress | None = None,
     consent: Consent | None = None,
+    confirm: Confirm | None = None,
 ) -> int:
     """Become the agent: its Python on its main.py, whose exit code is this process's; returns only where there is no exec.
 
-    Raises NotFoundError for no such agent, BadFileError for a broken config or .env, UsageError for a mode that is not there or a
-    model's name that is none, NotReadyError for a missing model, key or environment, BusyError while a change holds the agent.
+    An agent that is not trusted is shown to `confirm` first. Raises NotFoundError for no such agent, BadFileError for a broken
+    config or .env, UsageError for a model's name that is none, NotReadyError for a missing model, key, environment or trust,
+    BusyError while a change holds the agent.
     """
     progress = progress or Silent()
     agent = home.agent(name)
@@ -51,22 +60,67 @@ def run_agent(
     options = RunOptions(
         prompt or "", folder or "", mode or "run", output or "text", model or "", max_rounds or 0, timeout or 0.0, debug
     )
-    if options.mode in {"edit", "auto"}:
-        raise UsageError(f"--mode {options.mode} is not there yet", "There are plan and run.", code="mode_not_there")
+    foreign = _trusted(home, agent, settings, progress, confirm)
     definition = load_definition(agent.config)
     ensure_current(agent, settings, progress)
+    if not foreign:
+        _note_changes_by_hand(agent, progress)
     settings = with_env_file(settings, read_env(agent.env_file))
     settings = settings.over("agent", {"model": definition.model or None}).over("flag", {"model": model or None})
     keys = _keys(agent, home, definition)
     choice = choose("", keys, settings)
     local = _local(choice, settings, progress, consent)
     work = os.path.abspath(options.folder or agent.path / definition.folder)  # noqa: PTH100
-    handoff = Handoff(_given(choice, definition, keys), local, sys.executable, choice.name, choice.why, work, packed(settings))
-    main = agent.path / definition.entry_module
+    handoff = Handoff(
+        _given(choice, definition, keys),
+        local,
+        sys.executable,
+        choice.name,
+        choice.why,
+        work,
+        packed(settings),
+        installers=installers_environment(),
+    )
+    main = agent.path / definition.entry_file
     if not main.is_file():
         raise NotReadyError(f"{main} is not there", f'It is the "entry_module" of {agent.config}; put it back or name another.')
-    argv = [str(agent.python), "-P", str(main), *options.to_argv()]
+    # Compiled copies in a folder from elsewhere were not looked at; Python keeps its own of them in another place.
+    apart = ("-X", f"pycache_prefix={cache_folder() / 'pycache'}") if foreign else ()
+    argv = [str(agent.python), *apart, "-P", str(main), *options.to_argv()]
     replace(argv, clean_environment({VARIABLE: str(handoff.send())}))
+
+
+def _trusted(home: Home, agent: AgentFolder, settings: Settings, progress: Progress, confirm: Confirm | None) -> bool:
+    """Return whether the agent is from elsewhere, trusted, perhaps only now. Raises NotReadyError where it is not."""
+    found = trust.check(agent)
+    if found.state == "own":
+        trust.settle(agent)
+        return False
+    if not found.holds:
+        if not confirm:
+            raise trust.not_trusted(agent, found)
+        from foundry.plugins.foundry_core.trust_agent import trust_agent
+
+        trust_agent(home, agent.name, settings=settings, confirm=confirm, progress=progress)
+    return True
+
+
+def _note_changes_by_hand(agent: AgentFolder, progress: Progress) -> None:
+    """Record what a person changed by hand since the last version as one of its own, and name the files."""
+    history = History(agent)
+    try:
+        before = history.head()
+        found = history.observe()
+        if not found or not before:
+            return
+        since = local_time(history.version(before).at)
+    except (FoundryError, OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        told = error.message if isinstance(error, FoundryError) else f"{type(error).__name__}: {error}"
+        progress.note(f"The history of {agent.name} could not be kept: {told}")
+        return
+    names = [*found.files]
+    files = ", ".join(names[:_NAMED]) + (f" and {len(names) - _NAMED} more" if len(names) > _NAMED else "")
+    progress.note(f"{agent.name} was changed by hand since {since}: {files}; version {found.number}; foundry diff {agent.name}")
 
 
 def _keys(agent: AgentFolder, home: Home, definition: AgentDefinition) -> dict[str, str]:

@@ -6,17 +6,25 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
-from foundry.agent import lock, trash
+from foundry.agent import lock, trash, trust
 from foundry.agent.definition import AgentDefinition
 from foundry.agent.folder import AgentFolder, Home
 from foundry.agent.health import State, look_at
 from foundry.agent.record import AgentRecord
+from foundry.agent.trust import TrustState
 from foundry.agent.wheel import runtime_hash
 from foundry.console import Block, Facts, one_line
 from foundry.errors import FoundryError
 from foundry.plugins.foundry_core.agent_env import SOURCES, Variable, variables_of
 from foundry.plugins.foundry_core.list_agents import local_time
 from foundry.settings import Settings
+
+_TRUST = {
+    "own": "your own",
+    "trusted": "from elsewhere, trusted as it is",
+    "changed": "from elsewhere, changed since it was trusted",
+    "unknown": "from elsewhere, not trusted",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +33,8 @@ class AgentShown:
 
     name: str
     state: State
+    trust: TrustState
+    trusted_since: str
     why: str
     mend: str
     description: str
@@ -51,6 +61,7 @@ class AgentShown:
         pairs = [
             ("state", self.state + (f": {self.why}" if self.why else "")),
             ("try", self.mend),
+            ("trust", f"{_TRUST[self.trust]}{f' since {local_time(self.trusted_since)}' if self.trusted_since else ''}"),
             ("description", self.description),
             ("model", f"{self.model or 'whichever is there'} ({self.model_from})"),
             ("instructions", self.instructions),
@@ -81,9 +92,12 @@ def show_agent(home: Home, name: str, *, settings: Settings, environment: Mappin
     variables, env_problem = _variables(folder, home, known, settings, environment)
     working = folder.path / known.folder
     content = trash.count(working, limit=20_000)
+    trusted = trust.check(folder)
     return AgentShown(
         name=folder.name,
         state=health.state,
+        trust=trusted.state,
+        trusted_since=trusted.at,
         why=health.why,
         mend=health.mend,
         description=known.description,

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from foundry.agent import building, intent, venv
+from foundry.agent import building, intent, trust, venv
 from foundry.agent.definition import load_definition
 from foundry.agent.folder import AgentFolder, Home
+from foundry.agent.history import History
 from foundry.agent.lock import hold_alone
 from foundry.agent.record import AgentRecord, load_record
 from foundry.agent.wheel import runtime_hash
 from foundry.console import Block, Progress, Silent
-from foundry.errors import NotReadyError
+from foundry.errors import BusyError, FoundryError, NotReadyError
 from foundry.files import BadFileError, write_json, write_text
-from foundry.plugins.foundry_core.create_agent import extras_of
-from foundry.settings import Settings
+from foundry.plugins.loader import extras_of
+from foundry.settings import VERSION, Settings
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,10 +38,12 @@ def sync_agent(home: Home, name: str, *, settings: Settings, progress: Progress 
     """Build the agent's environment anew from requirements.lock and put it in place of the old one, all of it or nothing.
 
     Raises NotFoundError, BusyError naming who runs the agent, BadFileError for a config or lock that cannot be read,
-    NotReadyError for an agent of a newer Foundry, and FoundryError for an environment that cannot be made.
+    NotReadyError for an agent of a newer Foundry or one that is not trusted, FoundryError for an environment that cannot be made.
     """
     building.sweep(home)
-    return _sync(home.agent(name), settings, progress or Silent())
+    folder = home.agent(name)
+    trust.require(folder)  # its packages, which the check of the new environment starts, are of its own choosing
+    return renew(folder, settings, progress or Silent())
 
 
 def ensure_current(folder: AgentFolder, settings: Settings, progress: Progress) -> None:
@@ -58,12 +62,24 @@ def ensure_current(folder: AgentFolder, settings: Settings, progress: Progress) 
     if load_definition(folder.config).dependencies != found.dependencies:
         raise NotReadyError(f"the dependencies of {folder.name!r} were changed", mend, code="needs_sync")
     if found.runtime_hash != runtime_hash():
-        progress.note(f"{folder.name} was made by another Agent Foundry ({found.runtime_version}): bringing it to this one")
-        _sync(folder, settings, progress)
+        _brought_along(folder, found, settings, progress)
 
 
-def _sync(folder: AgentFolder, settings: Settings, progress: Progress) -> Synced:
-    with hold_alone(folder, "sync", settle=False) as handle:
+def _brought_along(folder: AgentFolder, made: AgentRecord, settings: Settings, progress: Progress) -> None:
+    """Bring the agent to this Foundry; while sessions of it run, one of the same series goes on as it is."""
+    version = made.runtime_version
+    progress.note(f"{folder.name} was made by another Agent Foundry ({version}): bringing it to this one")
+    try:
+        renew(folder, settings, progress)
+    except BusyError as error:
+        if version.split(".")[:2] != VERSION.split(".")[:2]:
+            raise
+        progress.note(f"Not now: {error.message}. This run goes on with {version}; the next one brings it along.")
+
+
+def renew(folder: AgentFolder, settings: Settings, progress: Progress) -> Synced:
+    """Build the environment anew; raises as `sync_agent` does, but does not ask whether the agent is trusted."""
+    with trust.own_change(folder), hold_alone(folder, "sync", settle=False) as handle:
         if kept := intent.give_up(folder):
             progress.note(f"A change of {folder.name} could not be understood; what it had staged is kept in {kept}")
         definition = load_definition(folder.config)
@@ -71,6 +87,7 @@ def _sync(folder: AgentFolder, settings: Settings, progress: Progress) -> Synced
         progress.step(f"Preparing a new environment of {folder.name}")
         staged = intent.begin(folder).new
         try:
+            venv.check_dependencies(definition.dependencies)
             needs = venv.Needs(venv.check_python(made.python if made else ""), definition.dependencies, extras_of(definition))
             why = venv.stale(folder, made, needs)
             lock = venv.read_lock(folder) if folder.lock.exists() else ""
@@ -78,12 +95,16 @@ def _sync(folder: AgentFolder, settings: Settings, progress: Progress) -> Synced
             if why:
                 progress.note(f"The requirements.lock of {folder.name} is made anew: {why}")
             plan = venv.make(staged / folder.venv.name, needs, uv, lock="" if why else lock, kept=lock)
-            record = venv.new_record(made.blueprint if made else "", needs, plan)
-            _put(folder, staged, plan, replace(record, created=made.created) if made else record, progress)
+            fresh = venv.new_record(made.blueprint if made else "", needs, plan)
+            told = replace(fresh, id=(made and made.id) or trust.known_id(folder) or fresh.id)
+            told = replace(told, created=made.created) if made else told
+            _put(folder, staged, plan, told, progress)
         except OSError as error:
             raise venv.full_disk(error, f"the environment of {folder.name} could not be made") from error
         finally:
             intent.roll(folder)
+        with suppress(FoundryError, OSError):  # the environment is in place; where this fails, the next start does it
+            History(folder).observe("foundry sync")
     return Synced(folder.name, plan.python, plan.wheel.version, why)
 
 

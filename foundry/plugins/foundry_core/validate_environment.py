@@ -91,12 +91,25 @@ def _machine(home: Home) -> Iterator[Finding]:
     yield _uv()
     git = _version(shutil.which("git"))
     yield Finding("git", "ok", git) if git else Finding("git", "warn", "not found; agents work without it", "install git")
+    yield _jail()
     place = next((one for one in (home.path, *home.path.parents) if one.is_dir()), Path("/"))
     yield from _filesystem(place)
     free = shutil.disk_usage(place).free
     told = f"{trash.size_told(free)} free at {place}"
     status: Status = "ok" if free >= _ROOM_WANTED else "warn" if free >= _ROOM_NEEDED else "bad"
     yield Finding("disk", status, told, "" if status == "ok" else "make room; foundry trash empty removes deleted agents")
+
+
+def _jail() -> Finding:
+    """Tell which level of the jail holds, found out by running something in it."""
+    from foundry.sandbox import jail
+
+    found = jail.probe()
+    lacks = f" ({'; '.join(found.findings)})" if found.findings else ""
+    if found.level == "none":
+        return Finding("jail", "warn", f"none holds here{lacks}: commands and code not yet accepted are not run", jail.HOW)
+    mend = "install bubblewrap" if found.level == "kernel" else ""
+    return Finding("jail", "ok" if found.level == "strong" else "warn", f"level {found.level}{lacks}", mend)
 
 
 def _uv() -> Finding:

@@ -70,6 +70,8 @@ def _summed_up(pattern: str, told: dict[str, Any], shown: int) -> str:
         said.append(f"not a valid regular expression ({told['literal']}), so taken literally")
     if not told["matches"]:
         said.insert(0, f"no match for {pattern!r} in {told['searched']} files")
+        if told["ignored"]:
+            said.append("what .gitignore names was not searched; give its path to search it")
     elif shown < told["matches"]:
         said.append(f"{shown} of {told['matches']} matches in {told['files']} files shown; narrow the search")
     if told["any_case"]:

@@ -7,11 +7,13 @@ import os
 import re
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 from foundry.plugins.api import ToolContext, ToolError, is_protected
+from foundry.plugins.confined import is_name_of_protected
+from foundry.plugins.standard_lib.ignored import Ignored
 from foundry.plugins.standard_lib.text_files import LARGEST, decode, is_skipped, lines_of, matches
 
 _SEARCHED_OF_A_LINE = 20_000
@@ -32,9 +34,15 @@ class _Search:
         self.searched = 0
         self.shown = 0
         self.skipped = 0
+        self.ignored = 0
+        self.prefix = ""
 
     def run(self, pattern: re.Pattern[str], top: Path) -> None:
-        files = [(top, top.name)] if not top.is_dir() else self._walk(top, "")
+        files: Iterable[tuple[Path, str]] = [(top, top.name)]
+        if top.is_dir():
+            name = self.context.name(top)
+            self.prefix = "" if name == "." else f"{name}/"
+            files = self._walk(top, "", Ignored.at(self.context, top))
         for path, name in files:
             if self.searched >= _FILES:
                 break
@@ -61,13 +69,15 @@ class _Search:
     def _text(self, path: Path) -> str | None:
         try:
             with self.context.open(path) as file:
+                if is_name_of_protected(self.context, os.fstat(file.fileno())):
+                    return None
                 raw = file.read(LARGEST + 1)
         except (OSError, ToolError):
             return None
         text, encoding = decode(raw) if len(raw) <= LARGEST else ("", "")
         return text if encoding else None
 
-    def _walk(self, folder: Path, inside: str) -> Iterator[tuple[Path, str]]:
+    def _walk(self, folder: Path, inside: str, ignored: Ignored) -> Iterator[tuple[Path, str]]:
         try:
             entries = sorted(os.scandir(folder), key=lambda one: one.name)
         except OSError:
@@ -75,11 +85,15 @@ class _Search:
         for one in entries:
             if one.is_symlink() or is_protected(one.name):
                 continue
-            if one.is_dir(follow_symlinks=False):
-                if not is_skipped(one) and self.context.allows(Path(one.path)):
-                    yield from self._walk(Path(one.path), f"{inside}{one.name}/")
+            name, is_folder = inside + one.name, one.is_dir(follow_symlinks=False)
+            if is_folder and (is_skipped(one) or not self.context.allows(Path(one.path))):
+                continue
+            if ignored.leaves_out(self.prefix + name, is_folder):
+                self.ignored += 1
+            elif is_folder:
+                yield from self._walk(Path(one.path), f"{name}/", ignored.inside(f"{self.prefix}{name}/"))
             else:
-                yield Path(one.path), inside + one.name
+                yield Path(one.path), name
 
 
 def _around(line: str, at: int) -> str:
@@ -118,7 +132,7 @@ def main() -> int:
     _say(
         {
             **{"matches": search.matches, "files": search.files, "searched": search.searched, "skipped": search.skipped},
-            **{"literal": literal, "any_case": any_case},
+            **{"literal": literal, "any_case": any_case, "ignored": search.ignored},
         }
     )
     return 0

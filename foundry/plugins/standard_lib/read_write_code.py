@@ -1,4 +1,4 @@
-"""Reading the working folder: a file's text with line numbers, a folder's files."""
+"""The working folder's files: read with line numbers, listed, written, edited, moved and deleted."""
 
 from __future__ import annotations
 
@@ -10,7 +10,10 @@ from pathlib import Path
 from typing import Annotated
 
 from foundry.files import nearest
-from foundry.plugins.api import ToolContext, ToolError, effects, is_protected, kernel_function
+from foundry.plugins.api import Plan, ToolContext, ToolError, effects, is_protected, kernel_function, planned
+from foundry.plugins.confined import is_name_of_protected
+from foundry.plugins.standard_lib import file_changes
+from foundry.plugins.standard_lib.ignored import Ignored
 from foundry.plugins.standard_lib.text_files import LARGEST, decode, is_skipped, lines_of, matches
 
 _LONGEST_LINE = 1000
@@ -19,7 +22,7 @@ _MOST_FILES = 20_000
 
 
 class ReadWriteCode:
-    """Reads files and lists folders of the working folder."""
+    """Reads, lists and changes the files of the working folder."""
 
     def __init__(self, context: ToolContext) -> None:
         self.context = context
@@ -43,7 +46,10 @@ class ReadWriteCode:
     @kernel_function(description="List the files in a folder: only their names.")
     @effects("reads")
     def list_files(self, path: Annotated[str, "A folder"] = ".", pattern: Annotated[str, "Such as *.py"] = "*") -> str:
-        """Return the files below `path` that match, sorted, with their sizes; large trees with folders folded up."""
+        """Return the files below `path` that match, sorted, with their sizes; large trees with folders folded up.
+
+        What .gitignore and caches leave out is listed when it is `path` itself.
+        """
         target = self._existing(path)
         if not target.is_dir():
             raise ToolError(f"{self.context.name(target)} is a file. Use read_file.")
@@ -54,6 +60,40 @@ class ReadWriteCode:
                 + found.left_out()
             )
         return "\n".join(found.lines(_MOST_LINES)) + found.left_out()
+
+    @kernel_function(description="Write a text file, new or from scratch.")
+    @effects("writes")
+    @planned
+    def write_file(self, path: str, content: Annotated[str, "The whole text"]) -> Plan:
+        """Return the plan of a file with `content`. Raises ToolError saying what to do instead."""
+        return file_changes.write(self.context, path, content)
+
+    @kernel_function(description="Change a part of a text file: replace text by other text.")
+    @effects("writes")
+    @planned
+    def edit_file(
+        self,
+        path: str,
+        old: Annotated[str, "The exact text to replace, without line numbers"],
+        new: str,
+        all: Annotated[bool, "Every place, not just one"] = False,
+    ) -> Plan:
+        """Return the plan of a file with `old` replaced. Raises ToolError, with the nearest lines where `old` is not there."""
+        return file_changes.edit(self.context, path, old, new, all)
+
+    @kernel_function(description="Rename or move a file or folder.")
+    @effects("writes")
+    @planned
+    def move(self, path: str, to: Annotated[str, "The new path"]) -> Plan:
+        """Return the plan of a file or folder under another name. Raises ToolError saying what to do instead."""
+        return file_changes.move(self.context, path, to)
+
+    @kernel_function(description="Delete a file or folder.")
+    @effects("writes")
+    @planned
+    def delete(self, path: str) -> Plan:
+        """Return the plan of a file or folder gone. Raises ToolError saying what to do instead."""
+        return file_changes.delete(self.context, path)
 
     def _existing(self, given: str) -> Path:
         target = self.context.path(given or ".")
@@ -75,6 +115,8 @@ class ReadWriteCode:
             raise ToolError(f"{name} is a folder. In it: {inside}. Read one of its files.")
         try:
             with self.context.open(target) as file:
+                if is_name_of_protected(self.context, os.fstat(file.fileno())):
+                    raise ToolError(f"{name} is another name of a protected file: it cannot be read or changed.")
                 raw = file.read(LARGEST + 1)
         except OSError as error:
             raise ToolError(f"{name} cannot be read: {error.strerror}.") from None
@@ -110,17 +152,18 @@ class _Found:
         self.context = context
         self.pattern = pattern.removeprefix("./") or "*"
         self.skipped: list[str] = []
+        self.ignored: list[str] = []
         self.cut = False
         self.files: list[tuple[str, int]] = []
         self.prefix = "" if context.name(top) == "." else context.name(top) + "/"
-        for one in self._walk(top, ""):
+        for one in self._walk(top, "", Ignored.at(context, top)):
             if len(self.files) == _MOST_FILES:
                 self.cut = True
                 break
             self.files.append(one)
         self.files.sort()
 
-    def _walk(self, folder: Path, inside: str) -> Iterator[tuple[str, int]]:
+    def _walk(self, folder: Path, inside: str, ignored: Ignored) -> Iterator[tuple[str, int]]:
         try:
             entries = sorted(os.scandir(folder), key=lambda one: one.name)
         except OSError:
@@ -128,16 +171,19 @@ class _Found:
             return
         for one in entries:
             name = inside + one.name
-            if one.is_dir(follow_symlinks=False):
-                if is_skipped(one) or not self.context.allows(Path(one.path)):
-                    self.skipped.append(name)
-                else:
-                    yield from self._walk(Path(one.path), name + "/")
-            elif is_protected(one.name):
+            is_folder = one.is_dir(follow_symlinks=False)
+            if is_protected(one.name) or (is_folder and self._is_out_of_the_way(one)):
                 self.skipped.append(name)
+            elif ignored.leaves_out(self.prefix + name, is_folder):
+                self.ignored.append(name)
+            elif is_folder:
+                yield from self._walk(Path(one.path), name + "/", ignored.inside(f"{self.prefix}{name}/"))
             elif matches(name, self.pattern):
                 with suppress(OSError):  # gone since
                     yield name, -1 if one.is_symlink() else one.stat(follow_symlinks=False).st_size
+
+    def _is_out_of_the_way(self, folder: os.DirEntry[str]) -> bool:
+        return not self.context.allows(Path(folder.path)) or is_skipped(folder)
 
     def lines(self, most: int) -> Iterator[str]:
         """Yield one line a file, or, when those are too many, folders deeper than fits as one line each."""
@@ -164,11 +210,18 @@ class _Found:
         """Return a line on what is not shown, or nothing."""
         said = []
         if self.skipped:
-            kinds = Counter(name.rsplit("/", 1)[-1] for name in self.skipped).most_common(5)
-            said.append("left out: " + ", ".join(f"{count} {name}" if count > 1 else name for name, count in kinds))
+            said.append(f"left out: {_kinds(self.skipped)}")
+        if self.ignored:
+            said.append(f"ignored by .gitignore: {_kinds(self.ignored)}; give a path of it to list it")
         if self.cut:
             said.append(f"only the first {_MOST_FILES} files were looked at")
         return f"\n({'; '.join(said)})" if said else ""
+
+
+def _kinds(names: list[str]) -> str:
+    kinds = Counter(name.rsplit("/", 1)[-1] for name in names)
+    shown = ", ".join(f"{count} {name}" if count > 1 else name for name, count in kinds.most_common(5))
+    return f"{shown} and {len(kinds) - 5} more names" if len(kinds) > 5 else shown
 
 
 def _many(sizes: list[int]) -> str:

@@ -1,9 +1,12 @@
-"""What is text and what is worth reading: encodings, kinds of binary files, folders that tools made, name patterns."""
+"""What is text and what is worth reading: encodings, line ends, kinds of binary files, folders that tools made, name patterns."""
 
 from __future__ import annotations
 
 import codecs
 import os
+import re
+from bisect import bisect_left
+from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
 LARGEST = 16 * 1024 * 1024
@@ -14,6 +17,10 @@ _MARKS = (
     (codecs.BOM_UTF16_LE, "utf-16"),
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
+_CODECS = {
+    **{codecs.BOM_UTF8: "utf-8", codecs.BOM_UTF32_LE: "utf-32-le", codecs.BOM_UTF32_BE: "utf-32-be"},
+    **{codecs.BOM_UTF16_LE: "utf-16-le", codecs.BOM_UTF16_BE: "utf-16-be"},
+}
 _KINDS = (
     (b"\x89PNG\r\n", "PNG image"),
     (b"\xff\xd8\xff", "JPEG image"),
@@ -54,6 +61,78 @@ def decode(raw: bytes) -> tuple[str, str]:
         return raw.decode(), "utf-8"
     except UnicodeDecodeError:
         return raw.decode("latin-1"), "latin-1"
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """A file's text with every line end as \\n, and what is needed to write it back as it was: encoding, mark, line ends.
+
+    `pairs` are the places in `text` whose \\n is \\r\\n in the file; `end` is the line end that most lines have.
+    """
+
+    text: str
+    exact: str
+    encoding: str
+    mark: bytes
+    end: str
+    pairs: tuple[int, ...]
+
+    def rewritten(self, text: str) -> bytes:
+        """Return the file's bytes with `text` as all of its text, in its encoding and with its line ends. Raises UnicodeError."""
+        return self._bytes(_unified(text.removeprefix("\ufeff") if self.mark else text).replace("\n", self.end))
+
+    def replaced(self, spans: list[tuple[int, int]], new: str) -> bytes:
+        """Return the file's bytes with `new` in the place of each span of `text`, all else byte for byte.
+
+        Raises UnicodeError, and ValueError where the ends of two lines, \\r and \\n, would become one.
+        """
+        parts: list[str] = []
+        wanted: list[str] = []
+        at = before = 0
+        for start, stop in spans:
+            first, last = self._place(start), self._place(stop)
+            taken = self.exact[first:last]
+            here = _most_used_end(taken) if "\n" in taken or "\r" in taken else self.end
+            parts += [self.exact[at:first], _unified(new).replace("\n", here)]
+            wanted += [self.text[before:start], _unified(new)]
+            at, before = last, stop
+        made = "".join([*parts, self.exact[at:]])
+        if _unified(made) != "".join([*wanted, self.text[before:]]):
+            raise ValueError("two line ends would become one")
+        return self._bytes(made)
+
+    def _place(self, at: int) -> int:
+        return at + bisect_left(self.pairs, at)
+
+    def _bytes(self, text: str) -> bytes:
+        return self.mark + text.encode(self.encoding)
+
+
+def text_of(raw: bytes) -> Text | None:
+    """Return the text in `raw`, ready to be changed; None for what is binary or would not come back byte for byte."""
+    encoding = decode(raw)[1]
+    if not encoding:
+        return None
+    mark = next((one for one, _ in _MARKS if raw.startswith(one)), b"")
+    codec = _CODECS.get(mark, encoding)
+    try:
+        exact = raw[len(mark) :].decode(codec)
+        if mark + exact.encode(codec) != raw:
+            return None
+    except UnicodeError:
+        return None
+    pairs = tuple(match.start() - number for number, match in enumerate(re.finditer("\r\n", exact)))
+    return Text(_unified(exact), exact, codec, mark, _most_used_end(exact), pairs)
+
+
+def _unified(text: str) -> str:
+    return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
+def _most_used_end(text: str) -> str:
+    both = text.count("\r\n")
+    counts = {"\n": text.count("\n") - both, "\r\n": both, "\r": text.count("\r") - both}
+    return max(counts, key=lambda one: counts[one])
 
 
 def is_skipped(folder: os.DirEntry[str]) -> bool:

@@ -1,0 +1,134 @@
+"""Edit mode in a running session: entered and left, a proposal decided by the person, what was accepted taken up at once."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+
+from foundry.agent import trust
+from foundry.agent.definition import load_definition
+from foundry.errors import FoundryError
+from foundry.plugins.strict import BoundTool
+from foundry.session.edit.accept import Accepted, accept
+from foundry.session.edit.code_tools import EditSession
+from foundry.session.edit.proposal import Proposal, Verdict
+from foundry.session.edit.shadow import Shadow
+from foundry.session.opening import Opening, Ready
+from foundry.session.prompt import system_prompt
+from foundry.session.reloading import reload_tools
+
+Decide = Callable[[Proposal], Awaitable[Verdict]]
+AskSecret = Callable[[str, str], Awaitable[str]]
+NOBODY = "Nobody is there to accept a proposal: it takes a person at a terminal."
+
+
+@dataclass(slots=True)
+class Editing:
+    """Edit mode of one session; `restart` says why this process must begin anew for what was accepted to count."""
+
+    opening: Opening
+    ready: Ready
+    decide: Decide | None
+    secret: AskSecret | None
+    restart: str = ""
+    _shadow: Shadow | None = field(default=None)
+    _tools: EditSession | None = field(default=None)
+    _accepted_tools: set[str] = field(default_factory=set)
+
+    @property
+    def on(self) -> bool:
+        return self._shadow is not None
+
+    def enter(self) -> None:
+        """Copy the agent's code into a shadow and offer the tools that work on it. Raises FoundryError when that cannot be."""
+        if self.on:
+            return
+        self._shadow = Shadow.open(self.opening.folder, self.opening.run)
+        self._tools = EditSession(
+            self._shadow,
+            self.opening.folder,
+            settings=self.ready.settings,
+            tier=self.ready.session.model.info.tier,
+            limit=self.ready.toolbox.context.limit,
+            decide=self._decided,
+            accept=self._accepted,
+        )
+        self.ready.session.approvals.mode = "edit"
+        self.offer()
+
+    def leave(self) -> None:
+        """Forget the shadow and go back to running."""
+        self.close()
+        self.ready.session.approvals.mode = "run"
+        self.offer()
+
+    def tools(self) -> list[BoundTool]:
+        """Return the tools that work on the shadow; none outside edit mode."""
+        return self._tools.tools() if self._tools else []
+
+    def offer(self) -> None:
+        """Offer the agent's own tools and, in edit mode, those that work on its code, and tell the model which of both it is."""
+        tier = self.ready.session.model.info.tier
+        toolbox = self.ready.toolbox
+        toolbox.add(self.tools())
+        if tier == "small":
+            approvals = self.ready.session.approvals
+            there = self._accepted_tools
+            toolbox.offer_only(
+                lambda tool: tool.origin == "edit" or tool.spec.id in there or (not self.on and approvals.could_allow(tool))
+            )
+        definition = load_definition(self.opening.folder.config)
+        self.ready.session.instruct(system_prompt(definition, tier, tools=bool(toolbox.specs()), editing=self.on))
+
+    def refresh(self) -> None:
+        """Bring the shadow and what is offered to the agent's code as it is now; what was not proposed yet stays."""
+        if self._shadow:
+            self._shadow.refresh()
+        self.offer()
+
+    def go_on_with(self, ready: Ready) -> None:
+        """Go on in the session that takes this one's place."""
+        self.ready = ready
+        if self.on:
+            ready.session.approvals.mode = "edit"
+        self.offer()
+
+    def close(self) -> None:
+        """Remove the shadow at the end of the session."""
+        if self._tools:
+            self._tools.close()
+        self._shadow = self._tools = None
+
+    async def _decided(self, proposal: Proposal) -> Verdict:
+        return await self.decide(proposal) if self.decide else Verdict("reject", comment=NOBODY)
+
+    async def _accepted(self, proposal: Proposal) -> str:
+        """Put what was accepted in place and take it up; return what the model is told. Raises FoundryError, nothing changed."""
+        done = accept(self.opening.folder, self.opening.held, proposal)
+        self.restart = self.restart or done.restart
+        told = [f"Accepted: version {done.version.number}.", *await self._ask_for(done)]
+        if self.restart:
+            return " ".join([*told, f"The session restarts after this answer, because {self.restart}; end your answer now."])
+        notices = reload_tools(self.opening, self.ready)
+        self._accepted_tools.update(done.tools)
+        self.refresh()
+        tools = ", ".join(done.tools) or "none"
+        return " ".join([*told, f"New tools, ready to be called now: {tools}.", *notices])
+
+    async def _ask_for(self, done: Accepted) -> list[str]:
+        """Ask the person for the values of variables that the new code needs; the model hears only whether they are set."""
+        from foundry.agent.secrets import set_value
+
+        told = []
+        for name, why in done.missing.items():
+            value = await self.secret(name, why) if self.secret else ""
+            if value:
+                try:
+                    with trust.own_change(self.opening.folder):
+                        set_value(self.opening.folder.env_file, name, value)
+                except FoundryError as error:
+                    told.append(f"{name} could not be set: {error.message}")
+                    continue
+                self.ready.learn_secret(name, value)
+            told.append(f"{name} is {'set' if value else 'not set: the user gave no value'}.")
+        return told
