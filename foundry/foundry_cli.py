@@ -107,9 +107,7 @@ def _start(console: Console, home: Home, name: str, given: dict[str, Any]) -> in
     try:
         settings = words.settings_of(console, home)
         confirm = words.showing(console, f"Trust {name} as it is, and run it?")
-        return run_agent(
-            home, name, settings=settings, progress=console, debug=debug, consent=consent, confirm=confirm, **given
-        )
+        return run_agent(home, name, settings=settings, progress=console, debug=debug, consent=consent, confirm=confirm, **given)
     except FoundryError as error:
         if given.get("output") != "events":
             raise error.for_agent(name) from None

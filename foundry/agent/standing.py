@@ -18,6 +18,7 @@ from foundry.agent.folder import AgentFolder
 from foundry.files import BadFileError, read_json, write_json
 from foundry.settings import state_folder
 
+_KEPT = 100  # hashes of one plugin's earlier code
 Origin = Literal["made", "elsewhere", ""]
 
 
@@ -36,7 +37,8 @@ class Standing:
     """One agent's standing with this user.
 
     `origin` is "made" for an agent this user made here, "elsewhere" for one that was shown and trusted, "" for an unknown one;
-    `code` the hash of the code that was trusted; `accepted` the hash of each own plugin's code whose effects were accepted.
+    `code` the hash of the code that was trusted; `accepted` the hashes of each own plugin's code whose effects
+    were accepted, newest first with blanks between: what was accepted once is so again after an undo.
     `id` (of its record) and `inode` tell the folder that was made from another one put in its place, `files` is what was trusted.
     """
 
@@ -49,6 +51,18 @@ class Standing:
     id: str = ""
     inode: int = 0
     files: Mapping[str, str] = field(default_factory=dict)
+
+    def accepts(self, plugin: str, code: str) -> bool:
+        """Return whether this very code of the plugin was accepted."""
+        return bool(code) and code in self.accepted.get(plugin, "").split()
+
+    def accepting(self, codes: Mapping[str, str]) -> Standing:
+        """Return this standing with the code of these plugins accepted too, by plugin and hash."""
+        known = {
+            plugin: " ".join(dict.fromkeys((code, *self.accepted.get(plugin, "").split()[:_KEPT])))
+            for plugin, code in codes.items()
+        }
+        return replace(self, accepted={**self.accepted, **known})
 
 
 def standing_of(folder: AgentFolder) -> Standing:

@@ -94,7 +94,7 @@ def trust(folder: AgentFolder, shown: Mapping[str, str], accepted: Mapping[str, 
 
     def change(old: Standing) -> Standing:
         if old.origin == "made" and _is_same(folder, old):
-            return replace(old, accepted={**old.accepted, **accepted})
+            return old.accepting(accepted)
         return Standing(old.path, "elsewhere", code, now(), dict(accepted), id=_id(folder), files=files)
 
     change_standing(folder, change)

@@ -202,7 +202,7 @@ def _load_own(folder: AgentFolder, name: str, context: ToolContext) -> list[Boun
         raise problem_of(error, plugins) from None
     if plugin_code_hash(plugins / name) != code:
         raise PluginProblem("was changed while it was loaded; load it again", name)
-    accepted = standing_of(folder).accepted.get(name) == code
+    accepted = standing_of(folder).accepts(name, code)
     return [replace(tool, code=code, accepted=accepted) for tool in tools]
 
 

@@ -35,8 +35,8 @@ class Cell:
     """What jailed code may touch: one writable folder, which is where it starts (None: a scratch of its own), and what it reads.
 
     `readable` stands beside the system; an environment in it brings its interpreter. Of what lies in `writable`, `fixed` paths
-    can be read only, `masked` ones are empty, and `pinned` folders, outer ones first, cannot be renamed or removed. `env` is added
-    to a clean environment.
+    can be read only, `masked` ones are empty, and `pinned` folders, outer ones first, cannot be renamed or removed. `env` is
+    added to a clean environment.
     """
 
     writable: Path | None = None

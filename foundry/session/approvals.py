@@ -162,7 +162,7 @@ class Approvals:
         if not tool.accepted or not self._folder:
             return tool.accepted
         plugin = tool.spec.id.partition(".")[0]
-        return standing_of(self._folder).accepted.get(plugin) == tool.code
+        return standing_of(self._folder).accepts(plugin, tool.code)
 
     def _grants(self) -> tuple[Grant, ...]:
         return standing_of(self._folder).grants if self._folder else ()

@@ -157,6 +157,14 @@ def test_another_run_is_in_the_way_and_named(folder: AgentFolder) -> None:
             pass
 
 
+def test_a_run_that_could_not_be_alone_still_holds_the_agent(folder: AgentFolder) -> None:
+    with hold_shared(folder, "run") as held:
+        with hold_shared(folder, "run"), pytest.raises(BusyError), alone_within(folder, held, "accept"):
+            pass
+        with pytest.raises(BusyError), hold_alone(folder, "delete"):
+            pass
+
+
 def test_an_environment_that_cannot_be_made_changes_nothing(folder: AgentFolder) -> None:
     old = code_of(folder)
 

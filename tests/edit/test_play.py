@@ -16,6 +16,7 @@ from foundry.agent.history import History, code_of
 from foundry.agent.secrets import read_env
 from tests.commands.running import foundry, make_runnable
 from tests.conftest import FOUNDRY
+from tests.model_server import model_server
 from tests.session.screens import Terminal
 
 pytestmark = pytest.mark.slow
@@ -112,6 +113,10 @@ def test_a_tool_is_built_accepted_and_used_in_the_same_turn(agent: AgentFolder, 
     assert code_of(agent) == before
     assert foundry("redo", "scout", "--yes").returncode == 0
     assert code_of(agent) == after
+    third = play(*USE, words=())
+    third.line("And once more")
+    third.until("That is 6 words.")
+    assert "Allow it?" not in third.text, "what was accepted once is so again after a redo"
 
 
 @pytest.mark.parametrize("said", ["", "n", "q", "\x1b[A", "yes please"])
@@ -143,7 +148,7 @@ def test_a_comment_reaches_the_model(agent: AgentFolder, play: Plays) -> None:
     one.line("c")
     one.until("Say to the model")
     one.line("call it tally")
-    one.until("The user says: call it")
+    one.until("tally", count=2)
 
 
 def test_file_by_file_takes_only_what_was_taken(agent: AgentFolder, play: Plays) -> None:
@@ -303,3 +308,18 @@ def test_the_shadow_is_gone_after_the_session_also_after_a_kill(agent: AgentFold
     assert len(list(shadows.iterdir())) == 1
     assert left(two) == 0
     assert not list(shadows.iterdir())
+
+
+def test_any_openai_compatible_model_goes_the_same_way(agent: AgentFolder, tmp_path: Path) -> None:
+    with model_server([*BUILD, *USE]) as server:
+        env = {"OPENAI_BASE_URL": server.url, "OPENAI_API_KEY": "sk-test-key-of-nobody"}
+        one = Terminal([*FOUNDRY, "run", "scout", "--edit", "--model", "openai:any"], tmp_path, 100, 60, env)
+        one.until(PROMPT)
+        one.line("Count the words of: to be or not to be")
+        one.until(ASKS, patience=40)
+        one.line("y")
+        one.until("That is 6 words.")
+        assert left(one) == 0
+        offered = [{tool["function"]["name"] for tool in body["tools"]} for body in server.bodies]
+        assert "words-count" not in offered[3]
+        assert "words-count" in offered[4], "it is there in the next request of the same turn"

@@ -108,6 +108,37 @@ def test_a_closed_folder_inside_is_empty(project: Path) -> None:
     assert sorted(one.name for one in (project / "agents").iterdir()) == ["Anna"]
 
 
+def test_the_way_to_a_closed_folder_keeps_its_name(project: Path) -> None:
+    (project / "home" / "own").mkdir(parents=True)
+    told = planned(project, "mv home away; touch home/new", closed=(project / "home" / "own",)).do()
+
+    assert "busy" in told
+    assert sorted(one.name for one in (project / "home").iterdir()) == ["new", "own"]
+
+
+def test_a_second_name_of_a_closed_folders_file_is_hidden(project: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+    closed = tmp_path_factory.mktemp("agent")
+    (closed / "main.py").write_text("canary")
+    (project / "sub" / "hard").hardlink_to(closed / "main.py")
+    told = planned(project, "cat sub/hard; echo evil > sub/hard", closed=(closed,)).do()
+
+    assert "canary" not in told
+    assert (closed / "main.py").read_text() == "canary"
+
+
+def test_a_protected_link_that_was_taken_away_is_put_back_and_never_elsewhere(
+    project: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    outside = tmp_path_factory.mktemp("outside")
+    for name in (".profile", "sub/.profile"):
+        (project / name).symlink_to("code.py")
+    planned(project, f"rm .profile && echo evil > .profile; mv sub moved && ln -s {outside} sub").do()
+
+    assert (project / ".profile").readlink() == Path("code.py")
+    assert (project / "moved" / ".profile").is_symlink()
+    assert not list(outside.iterdir())
+
+
 def test_another_folder_than_the_one_shown_is_not_worked_in(tmp_path: Path) -> None:
     work = tmp_path / "work"
     work.mkdir()

@@ -156,7 +156,7 @@ def explain_call(home: Home, name: str, call: str, mode: Mode = "run") -> Explai
     card = _card(folder, definition, tool)
     code = _code(folder, card)
     work = folder.path / definition.folder
-    accepted = bool(code) and known.accepted.get(card.plugin) == code
+    accepted = known.accepts(card.plugin, code)
     preview = _preview(folder, definition, card, arguments, work)
     action = action_of(tool, card.origin, card.effects, arguments, preview, work, code=code, accepted=accepted)
     found = rule(mode, action, definition.approvals, known.grants)

@@ -134,8 +134,8 @@ def trust_agent(
     found = trust.check(folder)
     shown = trust.content_of(folder)
     accepted = codes_of(folder)
-    known = standing_of(folder).accepted
-    if found.holds and all(known.get(plugin) == code for plugin, code in accepted.items()):
+    known = standing_of(folder)
+    if found.holds and all(known.accepts(plugin, code) for plugin, code in accepted.items()):
         return Trusted(folder.name, str(folder.path), True, found.state)
     if confirm and not confirm(_seen(folder, found)):
         raise NotReadyError(f"{folder.name} was not trusted: the answer was no", "Answer y to trust it.", code="not_trusted")

@@ -34,7 +34,7 @@ _LONGEST_COMMAND = 20_000
 _LONGEST_RUN = 3600.0
 _MOST_ENTRIES = 300_000
 _MOST_PROTECTED = 200
-# Environments: an existing one is fixed like the rest, but a command may make one where no agent is: nothing of Foundry's starts from it.
+# Environments: an existing one is fixed like the rest, but a command may make one where no agent is.
 _MAY_BE_MADE = frozenset(("venv", ".venv"))
 # Where a second name of a closed folder's file is not looked for: much, and nothing that gives anybody a right.
 _NOT_LOOKED_INTO = frozenset(("venv", "workspace", "trash", "shadow", "files", "__pycache__"))
@@ -144,7 +144,7 @@ class _Protected:
     def put_links_back(self) -> None:
         """Make the links anew that a command took away: a mount can fix what they lead to, not them."""
         for path, target in self.links.items():
-            if not os.path.lexists(path) and path.parent.is_dir():
+            if not os.path.lexists(path) and path.parent.resolve() == path.parent and path.parent.is_dir():
                 path.symlink_to(target)
 
 
@@ -207,15 +207,15 @@ def _walked(folder: Path, closed: tuple[Path, ...], most: int = sys.maxsize) -> 
                 yield path, not entry.is_symlink()
             elif known[key]:
                 yield path, False
-            elif entry.inode() in linked and (path.lstat().st_dev, entry.inode()) in linked.values():
+            elif entry.inode() in linked and path.lstat().st_dev == linked[entry.inode()]:
                 yield path, True
             elif entry.is_dir(follow_symlinks=False):
                 waiting.append(path)
 
 
-def _hard_linked(closed: tuple[Path, ...]) -> dict[int, tuple[int, int]]:
-    """Return the files of closed folders that have a second name somewhere: by number, as device and number."""
-    found: dict[int, tuple[int, int]] = {}
+def _hard_linked(closed: tuple[Path, ...]) -> dict[int, int]:
+    """Return the files of closed folders that have a second name somewhere: the device of each by its number there."""
+    found: dict[int, int] = {}
     tops = [one for one in {one.resolve() for one in closed} if not any(top.resolve() in one.parents for top in closed)]
     for top in tops:
         for folder, folders, files in os.walk(top):
@@ -225,7 +225,7 @@ def _hard_linked(closed: tuple[Path, ...]) -> dict[int, tuple[int, int]]:
                 with suppress(OSError):
                     about = os.lstat(os.path.join(folder, name))  # noqa: PTH118 - there may be thousands
                     if about.st_nlink > 1:
-                        found[about.st_ino] = about.st_dev, about.st_ino
+                        found[about.st_ino] = about.st_dev
     return found
 
 

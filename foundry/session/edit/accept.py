@@ -56,7 +56,7 @@ def accept_plugins(folder: AgentFolder, plugins: tuple[str, ...]) -> None:
     """Let the effects that these plugins declare count from now on, for exactly the code they have now."""
     named = load_definition(folder.config).plugins
     hashes = {name: plugin_code_hash(folder.plugins / name) for name in plugins if name in named}
-    change_standing(folder, lambda one: replace(one, accepted={**one.accepted, **hashes}))
+    change_standing(folder, lambda one: one.accepting(hashes))
 
 
 def _unchanged_since(folder: AgentFolder, proposal: Proposal) -> None:

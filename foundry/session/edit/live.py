@@ -10,7 +10,7 @@ from foundry.agent.definition import load_definition
 from foundry.errors import FoundryError
 from foundry.plugins.strict import BoundTool
 from foundry.session.edit.accept import Accepted, accept
-from foundry.session.edit.code_tools import EditSession
+from foundry.session.edit.code_tools import PLUGIN, EditSession
 from foundry.session.edit.proposal import Proposal, Verdict
 from foundry.session.edit.shadow import Shadow
 from foundry.session.opening import Opening, Ready
@@ -72,13 +72,20 @@ class Editing:
         toolbox = self.ready.toolbox
         toolbox.add(self.tools())
         if tier == "small":
-            approvals = self.ready.session.approvals
-            there = self._accepted_tools
-            toolbox.offer_only(
-                lambda tool: tool.origin == "edit" or tool.spec.id in there or (not self.on and approvals.could_allow(tool))
-            )
+            toolbox.offer_only(self._for_small())
         definition = load_definition(self.opening.folder.config)
         self.ready.session.instruct(system_prompt(definition, tier, tools=bool(toolbox.specs()), editing=self.on))
+
+    def _for_small(self) -> Callable[[BoundTool], bool]:
+        """Return which tools a small model is told of: in edit mode what it can handle there, and what came of it.
+
+        It is told of `propose` only while something waits to be proposed once more: before, it would call that first.
+        """
+        if not self._shadow:
+            return self.ready.session.approvals.could_allow
+        waits = bool(self._shadow.changes())
+        there = frozenset(self._accepted_tools)
+        return lambda tool: tool.spec.id in there or (tool.origin == "edit" and (waits or tool.spec.id != f"{PLUGIN}.propose"))
 
     def refresh(self) -> None:
         """Bring the shadow and what is offered to the agent's code as it is now; what was not proposed yet stays."""
@@ -100,7 +107,10 @@ class Editing:
         self._shadow = self._tools = None
 
     async def _decided(self, proposal: Proposal) -> Verdict:
-        return await self.decide(proposal) if self.decide else Verdict("reject", comment=NOBODY)
+        verdict = await self.decide(proposal) if self.decide else Verdict("reject", comment=NOBODY)
+        if self.ready.session.model.info.tier == "small":
+            self.ready.toolbox.offer_only(self._for_small())
+        return verdict
 
     async def _accepted(self, proposal: Proposal) -> str:
         """Put what was accepted in place and take it up; return what the model is told. Raises FoundryError, nothing changed."""
