@@ -95,7 +95,7 @@ def _asking(console: Console, command: str) -> Callable[[Going], bool]:
     def confirm(what: Going) -> bool:
         if not console.can_ask():
             raise UsageError(f"{command} needs a yes, and nobody is there to ask", f"foundry {command} --yes")
-        console.result(what)
+        console.put(console.rows(what.shown()))
         return console.yes("Go there?")
 
     return confirm
@@ -112,7 +112,8 @@ def approvals(console: Console, home: Home, name: str, action: str, call: str, m
     from foundry.plugins.foundry_core import manage_approvals
 
     if bool(call) != (action != "list"):
-        raise UsageError(f"foundry approvals NAME {action} takes {'a' if not call else 'no'} CALL", "foundry approvals --help")
+        takes = {"revoke": "a number of the list, or all", "explain": "a call: 'TOOL {ARGUMENTS}'"}.get(action, "nothing more")
+        raise UsageError(f"foundry approvals NAME {action} takes {takes}", f"foundry approvals {name}")
     if action == "revoke":
         console.result(manage_approvals.revoke_approvals(home, name, call))
     elif action == "explain":

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import os
 import shutil
 import sys
@@ -17,7 +16,7 @@ from typing import Any, Literal, Protocol, TextIO
 from foundry.diff import Diff as Diff
 from foundry.diff import drawn, told
 from foundry.errors import FoundryError
-from foundry.text import at_words, broken, named, shared_out
+from foundry.text import at_words, broken, json_text, named, shared_out
 from foundry.text import fit as fit
 from foundry.text import one_line as one_line
 from foundry.text import spelled as spelled
@@ -112,11 +111,11 @@ class Console:
 
     def envelope(self, body: Mapping[str, Any]) -> None:
         """Print one JSON envelope on a line of its own."""
-        self._write(self.out, json.dumps({"version": 1, **body}, ensure_ascii=False) + "\n")
+        self._write(self.out, json_text({"version": 1, **body}) + "\n")
 
     def line(self, data: Mapping[str, Any]) -> None:
         """Print one JSON line at once, as `--output events` does."""
-        self._write(self.out, json.dumps(data, ensure_ascii=False) + "\n")
+        self._write(self.out, json_text(data) + "\n")
 
     def text(self, text: str, end: str = "\n") -> None:
         """Print escaped text as data: an answer."""

@@ -192,7 +192,7 @@ def cache_folder() -> Path:
 def _known(name: str) -> Setting:
     if name not in BY_NAME:
         close = nearest(name, BY_NAME)
-        raise UsageError(f'no setting is called "{name}"', f'Did you mean "{close}"?' if close else "See: foundry settings")
+        raise UsageError(f'no setting is called "{name}"', f'Did you mean "{close}"?' if close else "foundry settings")
     return BY_NAME[name]
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import re
 import unicodedata
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 # C0 but tab and newline, DEL, C1, bidi controls, zero-width and other invisible characters, variation selectors, line
 # separators, surrogates, tags.
@@ -31,6 +33,11 @@ _KINDS = 8  # kinds of written out characters that are named one by one
 def visible(text: str) -> str:
     """Return `text` with every byte that could act on a terminal or hide from the eye written out, as in <U+202E> or ^[."""
     return _HIDDEN.sub(_written_out, text.replace("\r\n", "\n"))
+
+
+def json_text(data: Any) -> str:
+    """Return data as JSON on one line, with each character that could act on a terminal or hide from the eye as \\uXXXX."""
+    return _HIDDEN.sub(lambda found: json.dumps(found.group())[1:-1], json.dumps(data, ensure_ascii=False))
 
 
 def _written_out(found: re.Match[str]) -> str:
@@ -171,3 +178,13 @@ def shared_out(wanted: Sequence[int], room: int, least: int) -> list[int]:
     while sum(widths) > room and max(widths) > least:
         widths[widths.index(max(widths))] -= 1
     return widths
+
+
+def local_time(at: str) -> str:
+    """Return an ISO time as the person's clock shows it, to the minute; "never" for none."""
+    from datetime import datetime  # start-up: most commands show no time
+
+    try:
+        return datetime.fromisoformat(at).astimezone().strftime("%Y-%m-%d %H:%M") if at else "never"
+    except (ValueError, OverflowError):
+        return at

@@ -153,6 +153,7 @@ def test_the_json_is_one_line_and_holds_the_text_exactly(text: str) -> None:
 
     line = out.getvalue()
     assert line.count("\n") == 1
+    assert not any(acts_or_hides(one) for one in line.removesuffix("\n"))
     assert json.loads(line) == {"version": 1, "ok": True, "data": {"text": text, "where": "/x", "many": ["a"]}, "error": None}
 
 

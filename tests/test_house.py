@@ -11,6 +11,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 SOURCES = sorted((ROOT / "foundry").rglob("*.py"))
+TESTS = sorted((ROOT / "tests").rglob("*.py"))
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
@@ -22,6 +23,11 @@ def test_a_file_has_a_head_and_an_end(path: Path) -> None:
     assert ast.get_docstring(tree)
     if path.name == "__init__.py" and "blueprints" not in path.parts:
         assert len(tree.body) == 1, "a package's __init__ holds its plaque and no code"
+
+
+@pytest.mark.parametrize("path", TESTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_a_file_of_tests_has_an_end_too(path: Path) -> None:
+    assert len(path.read_text("utf-8").splitlines()) <= 400
 
 
 def test_readme_is_generated_from_the_code() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import json
 import os
@@ -27,7 +28,9 @@ def record(folder: AgentFolder, entry: Mapping[str, Any]) -> None:
         if size > MOST_BYTES:
             _halve(handle, size)
         line = json.dumps(entry, ensure_ascii=False).encode("utf-8", "replace") + b"\n"
-        os.write(handle, line if _ends_whole(handle) else b"\n" + line)
+        line = line if _ends_whole(handle) else b"\n" + line
+        if os.write(handle, line) < len(line):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(place))
     finally:
         os.close(handle)
 

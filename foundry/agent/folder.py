@@ -125,5 +125,5 @@ class Home:
             return AgentFolder(self.agents / name)
         close = nearest(name, self.names())
         real = next((one for one in self.names() if one.lower() == close.lower()), "") if close else ""
-        hint = f'Did you mean "{real}"?' if real else "See: foundry list"
+        hint = f'Did you mean "{real}"?' if real else "foundry list"
         raise NotFoundError(f"no agent is called {name!r} in {self.agents}", hint)

@@ -8,7 +8,6 @@ that a rename, the trash and a restore need nothing; a folder copied by hand get
 from __future__ import annotations
 
 import fcntl
-import hashlib
 import os
 import re
 import stat
@@ -25,7 +24,7 @@ from foundry.diff import Diff
 from foundry.errors import FoundryError
 from foundry.files import BadFileError
 
-__all__ = ["Change", "Code", "History", "State", "Version", "code_hash", "code_of", "diffs", "forget_history", "is_code"]
+__all__ = ["Change", "Code", "History", "State", "Version", "code_of", "diffs", "forget_history", "is_code"]
 
 Change = tuple[str, State | None, State | None]  # a file's path, as it was, as it is then; None where it is not there
 Code = dict[str, State]
@@ -87,14 +86,6 @@ def _can_be_told(name: str) -> bool:
         return False  # no UTF-8: no JSON can hold it
 
 
-def code_hash(folder: AgentFolder) -> str:
-    """Return one hash of the agent's code: paths, bytes and modes."""
-    told = hashlib.sha256()
-    for name, (raw, mode) in code_of(folder).items():
-        told.update(f"{name}\0{mode}\0{hashlib.sha256(raw).hexdigest()}\n".encode())
-    return told.hexdigest()
-
-
 class History:
     """The versions of the agent in `folder`; looking at them changes nothing but `observe` and what `apply` does."""
 
@@ -147,11 +138,11 @@ class History:
         if number is not None:
             self.version(number)
             if number == head:
-                raise FoundryError(f"{self.folder.name!r} is at version {number}", f"See: foundry history {self.folder.name}")
+                raise FoundryError(f"{self.folder.name!r} is at version {number}", f"foundry history {self.folder.name}")
             return number
         parent = self.version(head).parent if head else 0
         if not parent:
-            raise FoundryError(f"{self.folder.name!r} has nothing to undo", f"See: foundry history {self.folder.name}")
+            raise FoundryError(f"{self.folder.name!r} has nothing to undo", f"foundry history {self.folder.name}")
         return parent
 
     def redo_target(self) -> int:

@@ -148,7 +148,7 @@ def _unsolvable(told: str, cause: str) -> FoundryError:
         return FoundryError(
             f"a package is not what the lock says: {cause}", "Do not use it before you know why.", code="hash_mismatch"
         )
-    return FoundryError(f"uv failed: {cause}", "See: foundry doctor", code="installer")
+    return FoundryError(f"uv failed: {cause}", "foundry doctor", code="installer")
 
 
 def _cause(lines: Sequence[str]) -> str:

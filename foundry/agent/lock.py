@@ -48,10 +48,10 @@ def hold_shared(folder: AgentFolder, verb: str) -> Iterator[int]:
 
 
 @contextmanager
-def alone_within(folder: AgentFolder, handle: int, verb: str) -> Iterator[None]:
+def alone_within(folder: AgentFolder, handle: int) -> Iterator[None]:
     """Let a run that holds the agent with others hold it alone for a change.
 
-    Raises BusyError naming the other runs, NotFoundError when one of them renamed or deleted the agent meanwhile.
+    Raises BusyError naming the other runs, NotFoundError when the agent was renamed or deleted meanwhile.
     """
     if not _try(handle, fcntl.LOCK_EX, patience=0.5):
         busy = _busy(folder, handle)
@@ -59,6 +59,7 @@ def alone_within(folder: AgentFolder, handle: int, verb: str) -> Iterator[None]:
         _still_there(folder, handle)
         raise busy
     try:
+        _still_there(folder, handle)  # a try that failed has let go for a moment
         intent.roll(folder)
         yield
     finally:
@@ -116,7 +117,7 @@ def _opened(folder: AgentFolder) -> Iterator[int]:
     try:
         handle = _open(folder.holders)
     except (FileNotFoundError, NotADirectoryError):
-        raise NotFoundError(f"no agent lies in {folder.path}", "See: foundry list") from None
+        raise NotFoundError(f"no agent lies in {folder.path}", "foundry list") from None
     except OSError as error:
         strange = error.errno in (errno.EISDIR, errno.ELOOP)
         hint = "A plain file belongs there: remove what it is now." if strange else "The agent's folder must be writable."
@@ -150,7 +151,7 @@ def _still_there(folder: AgentFolder, handle: int) -> None:
     except OSError:
         same = False
     if not same:
-        raise NotFoundError(f"the agent {folder.name!r} was just renamed or deleted", "See: foundry list")
+        raise NotFoundError(f"the agent {folder.name!r} was just renamed or deleted", "foundry list")
 
 
 def _sign(handle: int, verb: str) -> None:

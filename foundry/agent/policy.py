@@ -161,7 +161,7 @@ def _ruling(
             continue
         name = rule_name(number)
         if _STRICTNESS[one.decide] > _STRICTNESS[verdict]:
-            return Ruling(one.decide, "rule", f"{name} says so: {rule_text(one)}.", name, column)
+            return Ruling(one.decide, "rule", f"{name[:1].upper()}{name[1:]} says so: {rule_text(one)}.", name, column)
         if one.decide == "allow" and verdict == "ask":
             return Ruling("allow", "rule", f"{name} allows it.", name, column)
         if verdict == "ask":  # the rule asks too: each time then, whatever was always allowed

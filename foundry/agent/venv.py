@@ -101,14 +101,20 @@ def checked_lock(raw: bytes, where: str, name: str) -> str:
     return text
 
 
+def pins(lock: str) -> set[tuple[str, str]]:
+    """Return the packages a lock names, each with its version."""
+    found = (re.match(rf"({_NAME}){_EXTRAS}==([A-Za-z0-9._+!-]+)", line) for line in lock.splitlines())
+    return {(_plain(one[1]), one[2]) for one in found if one}
+
+
 def of_this_runtime(lock: str) -> bool:
     """Return whether the lock pins every package of the runtime in the version that the shipped lock does."""
-    return _pins(runtime_lock()) <= _pins(lock)
+    return pins(runtime_lock()) <= pins(lock)
 
 
 def names_all(lock: str, dependencies: Iterable[str]) -> bool:
     """Return whether the lock has an entry for each of the dependencies."""
-    named = {name for name, _ in _pins(lock)}
+    named = {name for name, _ in pins(lock)}
     wanted = (re.match(_NAME, one) for one in dependencies)
     return all(found and _plain(found[0]) in named for found in wanted)
 
@@ -226,17 +232,11 @@ def full_disk(error: OSError, what: str) -> FoundryError:
 
     if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
         return FoundryError(f"{what}: the disk is full (or a quota is)", "Make room and do it again.", code="disk_full")
-    return FoundryError(f"{what}: {error.strerror or error} ({error.filename or 'no file'})", "See: foundry doctor", code="disk")
+    return FoundryError(f"{what}: {error.strerror or error} ({error.filename or 'no file'})", "foundry doctor", code="disk")
 
 
 def _digest(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
-
-
-def _pins(lock: str) -> set[tuple[str, str]]:
-    """Return the packages a lock names, each with its version."""
-    found = (re.match(rf"({_NAME}){_EXTRAS}==([A-Za-z0-9._+!-]+)", line) for line in lock.splitlines())
-    return {(_plain(one[1]), one[2]) for one in found if one}
 
 
 def _plain(name: str) -> str:

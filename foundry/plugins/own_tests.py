@@ -27,7 +27,11 @@ def main(argv: list[str]) -> int:
     # Nothing of a folder above counts, nothing is written beside the code, and a module may have any name.
     apart = ["-c", "/dev/null", "--rootdir", str(folder), "--confcutdir", str(folder)]
     apart += ["-p", "no:cacheprovider", "--import-mode=importlib"]
-    return int(pytest.main(["-q", "--no-header", "--tb=short", "--color=no", *apart, str(folder / "tests")]))
+    return int(
+        pytest.main(
+            ["-q", "--no-header", "--tb=short", "--color=no", "-o", "console_output_style=classic", *apart, str(folder / "tests")]
+        )
+    )
 
 
 if __name__ == "__main__":

@@ -148,17 +148,19 @@ class CallRound:
     async def _done(self, happened: asyncio.Queue[Any], ready: _Ready) -> str:
         """Return the result of what was allowed; where it is not so any more, it is planned, decided and tried anew."""
         granted, call = ready.granted, self.calls[ready.place]
+        changed = granted.changed
         for _ in range(_MOST_ANEW):
             try:
                 result = await self._tools.invoke(ready.tool, granted.arguments, granted.plan)
             except Changed:
                 granted = await self._approvals.decide(ready.tool, granted.arguments, repeated=ready.repeated)
+                changed = changed or granted.changed
                 happened.put_nowait(ToolDecided(call.id, call.name, granted.decision))
                 if not granted.decision.allowed:
                     self._denials += 1
                     raise ToolError(f"Denied. {granted.decision.reason}") from None
                 continue
-            return result if not ready.granted.changed else f"{_changed(granted.arguments)}\n{result}"
+            return result if not changed else f"{_changed(granted.arguments)}\n{result}"
         raise ToolError("Not done: what it is about is changed by somebody else again and again. Look at it, then try again.")
 
     def _denied(self, place: int, granted: Granted, repeated: int) -> ToolReturned:

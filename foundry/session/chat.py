@@ -199,7 +199,7 @@ class Chat:
         elif said.command:
             self._console.block(answer(said, ready))
         else:
-            if self._opening.options.mode == "edit" and self._editing is None:
+            if ready.session.approvals.mode == "edit":
                 self._edit(ready).enter()
             await self._turn(ready, said.text)
 

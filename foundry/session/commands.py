@@ -59,7 +59,7 @@ def understand(line: str) -> Said:
     if word in COMMANDS:
         return Said(command=word, argument=argument.strip())
     close = nearest(word, COMMANDS)
-    hint = f"Did you mean {close}?" if close else "See: /help"
+    hint = f"Did you mean {close}?" if close else "/help"
     raise FoundryError(f"there is no command {word}", f"{hint} To send it as text, type /{word}", code="no_command")
 
 

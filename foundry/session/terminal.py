@@ -287,7 +287,7 @@ def _label(ask: str, answers: Mapping[str, str], columns: int, *, more: bool) ->
     """Return the line that asks, with as many words as there is room for."""
     offered = {**answers, **({"m": "more"} if more else {})}
     keys = f"[{'/'.join(offered)}]"
-    said = " · ".join(f"{key} {meaning}" for key, meaning in answers.items())
+    said = " · ".join(f"{key} {meaning}".strip() for key, meaning in answers.items())
     return next((line for line in (f"{ask} {said}", f"{ask} {keys}") if width_of(line) < columns - 4), keys)
 
 

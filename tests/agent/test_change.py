@@ -143,7 +143,7 @@ def _back_to(folder: AgentFolder, code: Code) -> None:
 
 def test_a_run_takes_the_agent_alone_for_a_blink_and_gives_it_back(folder: AgentFolder) -> None:
     with hold_shared(folder, "run") as held:
-        with alone_within(folder, held, "accept"), pytest.raises(BusyError, match="in use"), hold_shared(folder, "run"):
+        with alone_within(folder, held), pytest.raises(BusyError, match="in use"), hold_shared(folder, "run"):
             pass
         with hold_shared(folder, "run"):
             pass
@@ -151,7 +151,7 @@ def test_a_run_takes_the_agent_alone_for_a_blink_and_gives_it_back(folder: Agent
 
 def test_another_run_is_in_the_way_and_named(folder: AgentFolder) -> None:
     with hold_shared(folder, "run") as held, hold_shared(folder, "run"):
-        with pytest.raises(BusyError, match="in use"), alone_within(folder, held, "accept"):
+        with pytest.raises(BusyError, match="in use"), alone_within(folder, held):
             pass
         with pytest.raises(BusyError), hold_alone(folder, "delete"):
             pass
@@ -159,7 +159,7 @@ def test_another_run_is_in_the_way_and_named(folder: AgentFolder) -> None:
 
 def test_a_run_that_could_not_be_alone_still_holds_the_agent(folder: AgentFolder) -> None:
     with hold_shared(folder, "run") as held:
-        with hold_shared(folder, "run"), pytest.raises(BusyError), alone_within(folder, held, "accept"):
+        with hold_shared(folder, "run"), pytest.raises(BusyError), alone_within(folder, held):
             pass
         with pytest.raises(BusyError), hold_alone(folder, "delete"):
             pass

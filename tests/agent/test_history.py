@@ -289,6 +289,9 @@ def test_the_config_in_a_version_is_the_one_of_then(folder: AgentFolder) -> None
 def test_the_history_goes_with_the_agent_and_only_then(folder: AgentFolder, home: Path) -> None:
     accepted(folder, {"plugins/dice/a.py": b"a"})
     assert foundry("rename", "scout", "ranger").returncode == 0
+    renamed = History(AgentFolder(home / "agents" / "ranger"))
+    assert not renamed.by_hand(), "the new name in the config is no change by hand that nobody recorded"
+    assert renamed.versions()[-1].said == "foundry rename, from scout"
     assert foundry("delete", "ranger", "--yes").returncode == 0
     assert foundry("restore", "ranger").returncode == 0
     assert len(History(AgentFolder(home / "agents" / "ranger")).versions()) >= 2

@@ -47,6 +47,15 @@ def test_runs_share_and_a_change_is_told_who_they_are(folder: AgentFolder) -> No
     assert str(one.pid) in caught.value.hint
 
 
+def test_a_run_changes_no_agent_that_is_not_there_any_more(folder: AgentFolder) -> None:
+    with lock.hold_shared(folder, "run") as held:
+        folder.path.rename(folder.path.with_name("finder"))
+        with pytest.raises(NotFoundError, match="renamed or deleted"), lock.alone_within(folder, held):
+            pass
+
+    assert not folder.path.exists()
+
+
 def test_a_change_keeps_runs_out_and_ends_with_its_process(folder: AgentFolder) -> None:
     with holding(folder, "hold_alone", "sync") as other:
         with pytest.raises(BusyError, match=rf"{other.pid} \(sync"), lock.hold_shared(folder, "run"):

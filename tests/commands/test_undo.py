@@ -59,6 +59,18 @@ def test_history_tells_each_version_and_what_was_changed_by_hand(place: Home, fo
     assert len(History(folder).versions()) == 2, "looking records nothing"
 
 
+def test_a_long_list_of_files_is_short_to_read_and_whole_as_data(place: Home, folder: AgentFolder) -> None:
+    with hold_alone(folder, "accept"):
+        apply(folder, {f"plugins/many/{n}.py": (b"", 0o644) for n in range(9)})
+
+    told = agent_history(place, "scout")
+
+    assert len(told.versions[0].files) == 9
+    (table, *_) = told.shown()
+    assert "and 6 more" in str(table)
+    assert "6.py" not in str(table)
+
+
 def test_diff_is_what_the_last_change_changed_or_between_two_or_by_hand(place: Home, folder: AgentFolder) -> None:
     last = diff_agent(place, "scout")
     assert [(one.name, one.before, one.after) for one in last.files] == [(PLUGIN, None, b"one = 1\r\n")]

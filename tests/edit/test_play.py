@@ -311,7 +311,8 @@ def test_the_shadow_is_gone_after_the_session_also_after_a_kill(agent: AgentFold
 
 
 def test_any_openai_compatible_model_goes_the_same_way(agent: AgentFolder, tmp_path: Path) -> None:
-    with model_server([*BUILD, *USE]) as server:
+    steps: list[dict[str, Any]] = [*BUILD, *USE]
+    with model_server(steps) as server:
         env = {"OPENAI_BASE_URL": server.url, "OPENAI_API_KEY": "sk-test-key-of-nobody"}
         one = Terminal([*FOUNDRY, "run", "scout", "--edit", "--model", "openai:any"], tmp_path, 100, 60, env)
         one.until(PROMPT)

@@ -58,8 +58,8 @@ def test_the_rules_are_listed_with_their_source_and_what_they_decided(scout: Age
     record(scout, {"tool": "x", "allowed": True, "rule": "", "at": "2026-01-03T00:00:00+00:00"})
     shown = told()
     assert [(one["source"], one["matched"], one["number"]) for one in shown["rules"]] == [
-        ("agent.config.json", 1, 0),
-        ("agent.config.json", 0, 0),
+        ("rule 1 of agent.config.json", 1, 0),
+        ("rule 2 of agent.config.json", 0, 0),
         ("always", 1, 1),
         ("accepted", 0, 2),
     ]
@@ -139,3 +139,15 @@ def test_what_cannot_be_explained_says_why(scout: AgentFolder, call: str, code: 
 @pytest.mark.parametrize("words", [["explain"], ["revoke"], ["list", "x"], ["what"]])
 def test_wrong_words_are_a_usage_error(scout: AgentFolder, words: list[str]) -> None:
     told(*words, code=2)
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [(("revoke",), "takes a number of the list, or all"), (("explain",), "takes a call"), (("list", "x"), "takes nothing more")],
+)
+def test_a_missing_or_needless_word_is_named(scout: AgentFolder, words: tuple[str, ...], says: str) -> None:
+    assert says in told(*words, code=2)["message"]
+
+
+def test_a_number_to_revoke_is_not_asked_for_where_there_is_none(scout: AgentFolder) -> None:
+    assert told("revoke", "9", code=2)["hint"] == "Nothing was always allowed to scout."

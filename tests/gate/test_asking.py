@@ -103,6 +103,14 @@ def test_what_was_shown_is_planned_and_asked_about_anew_when_it_has_changed(gate
     assert (len(person.asked), one.world.plans) == (2, 2)
 
 
+def test_arguments_changed_when_it_is_asked_about_anew_are_told_to_the_model(gate: Gates) -> None:
+    person = Said(["yes", Answer("edit", arguments={"path": "b.txt"}), "yes"])
+    one = gate(call("w.writes"), ask=person)
+    one.world.changed = 1
+    assert one.play() == ["writes b.txt"]
+    assert one.results()[0] == '[The user changed the arguments to {"path": "b.txt"}]\ndid writes'
+
+
 def test_what_changes_again_and_again_is_given_up(gate: Gates) -> None:
     person = Said(["yes"] * 20)
     one = gate(call("w.writes"), ask=person)

@@ -13,6 +13,7 @@ from foundry.agent.definition import AgentDefinition
 from foundry.agent.folder import AgentFolder
 from foundry.plugins.api import ToolContext, ToolError
 from foundry.plugins.loader import Listing, list_tools, load_tools
+from foundry.plugins.standard_lib.read_write_code import ReadWriteCode
 from foundry.plugins.strict import BoundTool
 
 GOOD = """
@@ -79,3 +80,16 @@ def workshop(tmp_path: Path) -> Workshop:
     made.agent.plugins.mkdir(parents=True)
     made.folder.mkdir()
     return made
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """The working folder of the tools, beside things that are not theirs."""
+    made = tmp_path / "work"
+    made.mkdir()
+    return made
+
+
+@pytest.fixture
+def tools(folder: Path) -> ReadWriteCode:
+    return ReadWriteCode(ToolContext(folder))

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+import json
+import sys
+from collections.abc import Callable, Iterator
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,6 +23,8 @@ from foundry.session.approvals import Answer, Approvals, Question
 from foundry.session.limits import Limits
 from foundry.session.session import Session
 from foundry.session.toolbox import Toolbox
+from tests.session.asking import ASKS, Asks
+from tests.session.screens import Terminal
 
 
 class Desk:
@@ -177,3 +181,20 @@ def room(tmp_path: Path) -> Sessions:
 
 def call(name: str, call_id: str = "", **arguments: Any) -> dict[str, Any]:
     return {"name": name, "arguments": arguments, **({"id": call_id} if call_id else {})}
+
+
+@pytest.fixture
+def ask(tmp_path: Path) -> Iterator[Asks]:
+    """Start a process on a terminal that asks these questions."""
+    started: list[Terminal] = []
+    (tmp_path / "asks.py").write_text(ASKS)
+
+    def start(*questions: dict[str, Any], columns: int = 80, lines: int = 30, env: dict[str, str] | None = None) -> Terminal:
+        (tmp_path / "questions.json").write_text(json.dumps(questions))
+        argv = [sys.executable, "-P", str(tmp_path / "asks.py"), str(tmp_path / "questions.json")]
+        started.append(Terminal(argv, tmp_path, columns, lines, {"VISUAL": "", "EDITOR": "", **(env or {})}))
+        return started[-1]
+
+    yield start
+    for terminal in started:
+        terminal.stop()

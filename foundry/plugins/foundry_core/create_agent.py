@@ -106,7 +106,7 @@ def check_tools(definition: AgentDefinition) -> None:
         plugin = tool.partition(".")[0]
         if plugin not in known:
             close = nearest(plugin, known)
-            hint = f'Did you mean "{close}"?' if close else "See: foundry tools"
+            hint = f'Did you mean "{close}"?' if close else "foundry tools"
             raise UsageError(f"no tool is called {tool!r}", hint, code="unknown_tool")
 
 

@@ -10,6 +10,9 @@ from foundry.agent.history import History, diffs
 from foundry.agent.intent import recover
 from foundry.console import Block, Diff, Table
 from foundry.errors import FoundryError
+from foundry.text import local_time
+
+_NAMED = 4  # files of a version that are named in the list
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +38,13 @@ class AgentHistory:
 
     def shown(self) -> Sequence[Block]:
         rows = [
-            (f"{'*' if one.current else ' '} {one.number}", one.at, one.kind, one.said or "-", ", ".join(one.files) or "-")
+            (
+                f"{'*' if one.current else ' '} {one.number}",
+                local_time(one.at),
+                one.kind,
+                one.said or "-",
+                _named(one.files) or "-",
+            )
             for one in self.versions
         ]
         table = Table(("VERSION", "WHEN", "WHAT", "WHAT FOR", "FILES"), rows, f"{self.agent} has no history yet.", last="broken")
@@ -69,7 +78,7 @@ def history_of(folder: AgentFolder) -> AgentHistory:
     history = History(folder)
     head = history.head()
     versions = [
-        OneVersion(one.number, one.parent, one.at, one.kind, one.said, _named(list(one.files)), one.number == head)
+        OneVersion(one.number, one.parent, one.at, one.kind, one.said, tuple(one.files), one.number == head)
         for one in reversed(history.versions())
     ]
     by_hand = tuple(name for name, _, _ in history.by_hand()) if head else ()
@@ -99,5 +108,5 @@ def diff_agent(home: Home, name: str, before: int | None = None, after: int | No
     return CodeDiff(name, before, after, tuple(diffs(history.diff(before, after))))
 
 
-def _named(files: Sequence[str], most: int = 4) -> tuple[str, ...]:
-    return tuple(files) if len(files) <= most else (*files[: most - 1], f"and {len(files) - most + 1} more")
+def _named(files: Sequence[str]) -> str:
+    return ", ".join(files if len(files) <= _NAMED else (*files[: _NAMED - 1], f"and {len(files) - _NAMED + 1} more"))

@@ -5,13 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 
 from foundry.agent import lock
 from foundry.agent.folder import AgentFolder, Home
 from foundry.agent.health import State, look_at
 from foundry.agent.wheel import runtime_hash
 from foundry.console import Block, Table, one_line
+from foundry.text import local_time
 
 STATE_STYLES = {"ready": "green", "needs sync": "yellow", "broken": "red", "not trusted": "yellow"}
 _SAID_IN_FULL = 10
@@ -83,11 +83,3 @@ def _row(folder: AgentFolder, runtime: str) -> AgentRow:
         tools=(*known.tools, *known.plugins) if known else (),
         last_run=lock.last_run(folder),
     )
-
-
-def local_time(at: str) -> str:
-    """Return an ISO time as the person's clock shows it, to the minute; "never" for none."""
-    try:
-        return datetime.fromisoformat(at).astimezone().strftime("%Y-%m-%d %H:%M") if at else "never"
-    except (ValueError, OverflowError):
-        return at

@@ -18,8 +18,8 @@ from foundry.files import nearest
 from foundry.plugins.action import action_of
 from foundry.plugins.api import Plan, Preview, ToolContext, ToolError
 from foundry.plugins.cards import PluginProblem, ToolCard, plugin_code_hash
-from foundry.plugins.foundry_core.list_agents import local_time
 from foundry.plugins.loader import closed_to_tools, list_tools, load_tools
+from foundry.text import local_time
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +112,7 @@ def list_approvals(home: Home, name: str) -> ApprovalsShown:
         named = str(one.get("rule", ""))
         counted[named] = (counted.get(named, (0, ""))[0] + 1, str(one.get("at", "")))
     rules = [
-        RuleInForce("agent.config.json", rule_text(one), *counted.get(rule_name(number), (0, "")))
+        RuleInForce(rule_name(number), rule_text(one), *counted.get(rule_name(number), (0, "")))
         for number, one in enumerate(definition.approvals, 1)
     ]
     for number, (source, says, key) in enumerate(_given(known), 1):
@@ -132,7 +132,8 @@ def revoke_approvals(home: Home, name: str, which: str) -> Revoked:
     elif which.isascii() and which.isdigit() and 0 < int(which) <= len(given):
         chosen = given[int(which) - 1 : int(which)]
     else:
-        raise UsageError(f"there is no {which!r} to take back", f"Give a number of: foundry approvals {name}, or all.")
+        hint = f"Give a number of: foundry approvals {name}, or all." if given else f"Nothing was always allowed to {name}."
+        raise UsageError(f"there is no {which!r} to take back", hint)
     gone = {key for _, _, key in chosen}
 
     def change(old: Standing) -> Standing:
@@ -196,12 +197,12 @@ _EXAMPLE = """For instance: foundry approvals NAME explain 'read_write_code.read
 
 
 def _card(folder: AgentFolder, definition: AgentDefinition, tool: str) -> ToolCard:
-    cards = list_tools(folder, definition).cards
+    cards = [card for card in list_tools(folder, definition).cards if not card.problem]
     for card in cards:
-        if card.id == tool and not card.problem:
+        if card.id == tool:
             return card
     close = nearest(tool, [card.id for card in cards])
-    hint = f'Did you mean "{close}"?' if close else f"See: foundry tools {folder.name}"
+    hint = f'Did you mean "{close}"?' if close else f"foundry tools {folder.name}"
     raise UsageError(f"{folder.name} has no tool {tool!r}", hint, code="unknown_tool")
 
 

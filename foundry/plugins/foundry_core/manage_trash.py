@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from foundry.agent import trash
 from foundry.agent.folder import Home
 from foundry.console import Block, Progress, Silent, Table
-from foundry.plugins.foundry_core.list_agents import local_time
+from foundry.text import local_time
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from pathlib import Path
 from foundry.agent import building, intent, trash, trust
 from foundry.agent.definition import check_agent_name, load_definition
 from foundry.agent.folder import AgentFolder, Home
+from foundry.agent.history import History
 from foundry.agent.lock import hold_alone, hold_home
 from foundry.console import Block, Progress, Silent
 from foundry.errors import FoundryError, UsageError
@@ -43,7 +44,12 @@ def rename_agent(home: Home, name: str, new: str, *, progress: Progress | None =
     with hold_alone(folder, "rename"), hold_home(home):
         building.refuse_taken(home, new, but=name)
         load_definition(folder.config)
+        known = bool(History(folder).head())
+        if known:
+            History(folder).observe()  # what was changed by hand before is a version of its own
         _move(folder, target, progress)
+        if known:
+            History(target).observe(f"foundry rename, from {name}")
     return Renamed(new, name, target.path)
 
 

@@ -40,7 +40,7 @@ def restore_agent(home: Home, wanted: str, *, progress: Progress | None = None) 
         found = [one for one in there if wanted == one.entry or wanted.lower() == one.name.lower()]
         if not found:
             close = nearest(wanted, [one.name.lower() for one in there])
-            hint = f'Did you mean "{close}"?' if close else "See: foundry trash list"
+            hint = f'Did you mean "{close}"?' if close else "foundry trash list"
             raise NotFoundError(f"no deleted agent is called {wanted!r}", hint)
         entry = found[0]
         same = home.same_name(entry.name)

@@ -19,10 +19,10 @@ from foundry.agent.secrets import read_env, resolve_keys
 from foundry.console import Progress, Silent
 from foundry.errors import FoundryError, NotReadyError
 from foundry.models.catalog import KEY_OF, Choice, choose
-from foundry.plugins.foundry_core.list_agents import local_time
 from foundry.plugins.foundry_core.sync_agent import ensure_current
 from foundry.processes import clean_environment, installers_environment, replace
 from foundry.settings import Settings, cache_folder
+from foundry.text import local_time
 
 if TYPE_CHECKING:
     from foundry.plugins.foundry_core.trust_agent import Confirm

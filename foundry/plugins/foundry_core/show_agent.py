@@ -16,8 +16,8 @@ from foundry.agent.wheel import runtime_hash
 from foundry.console import Block, Facts, one_line
 from foundry.errors import FoundryError
 from foundry.plugins.foundry_core.agent_env import SOURCES, Variable, variables_of
-from foundry.plugins.foundry_core.list_agents import local_time
 from foundry.settings import Settings
+from foundry.text import local_time
 
 _TRUST = {
     "own": "your own",
@@ -59,7 +59,7 @@ class AgentShown:
 
     def shown(self) -> Sequence[Block]:
         pairs = [
-            ("state", self.state + (f": {self.why}" if self.why else "")),
+            ("state", self.why if self.why.startswith(self.state) else ": ".join(filter(None, (self.state, self.why)))),
             ("try", self.mend),
             ("trust", f"{_TRUST[self.trust]}{f' since {local_time(self.trusted_since)}' if self.trusted_since else ''}"),
             ("description", self.description),

@@ -6,7 +6,7 @@ import json
 import os
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from foundry.agent import venv
 from foundry.agent.change import Environment, apply
 from foundry.agent.definition import load_definition, parse_definition
 from foundry.agent.folder import AgentFolder
-from foundry.agent.history import State, Version
+from foundry.agent.history import State, Version, code_of
 from foundry.agent.lock import alone_within
 from foundry.agent.record import AgentRecord, load_record
 from foundry.agent.secrets import read_env
@@ -24,8 +24,6 @@ from foundry.errors import FoundryError
 from foundry.plugins.cards import plugin_code_hash
 from foundry.plugins.loader import extras_of
 from foundry.session.edit.proposal import Proposal
-
-_PINNED = re.compile(r"^([A-Za-z0-9][A-Za-z0-9._-]*)==([^\s;\\]+)", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,19 +38,19 @@ class Accepted:
 
 def accept(folder: AgentFolder, held: int, proposal: Proposal) -> Accepted:
     """Make the proposal the agent's code. Raises FoundryError when it cannot be, and then nothing has changed."""
-    with alone_within(folder, held, "accept"):
+    with alone_within(folder, held):
         _unchanged_since(folder, proposal)
-        lock = pins(folder.lock)
+        lock = pinned(folder)
+        values = {**os.environ, **read_env(folder.env_file)}
+        missing = {name: why for name, why in proposal.env.items() if not values.get(name)}
         environment = _environment(folder, proposal)
         version = apply(folder, proposal.put(), kind="accepted", said=proposal.summary, environment=environment)
-    accept_plugins(folder, proposal.plugins)
-    values = {**os.environ, **read_env(folder.env_file)}
-    missing = {name: why for name, why in proposal.env.items() if not values.get(name)}
+        accept_plugins(folder, proposal.plugins)
     tools = tuple(tool.id for tool in proposal.tools if tool.change == "new")
-    return Accepted(version, tools, missing, why_restart(lock, pins(folder.lock)))
+    return Accepted(version, tools, missing, why_restart(lock, pinned(folder)))
 
 
-def accept_plugins(folder: AgentFolder, plugins: tuple[str, ...]) -> None:
+def accept_plugins(folder: AgentFolder, plugins: Iterable[str]) -> None:
     """Let the effects that these plugins declare count from now on, for exactly the code they have now."""
     named = load_definition(folder.config).plugins
     hashes = {name: plugin_code_hash(folder.plugins / name) for name in plugins if name in named}
@@ -61,12 +59,13 @@ def accept_plugins(folder: AgentFolder, plugins: tuple[str, ...]) -> None:
 
 def _unchanged_since(folder: AgentFolder, proposal: Proposal) -> None:
     """Refuse what was shown against files that are not so any more: an approval is for the bytes that were seen."""
-    for file in proposal.files:
-        path = folder.path / file.name
-        now = path.read_bytes() if path.is_file() and not path.is_symlink() else None
-        if now != file.before:
+    shown = {**{one.name: one.before for one in proposal.files}, **proposal.beside}
+    inside = tuple(f"plugins/{one}/" for one in proposal.plugins)
+    there = {name: raw for name, (raw, _) in code_of(folder).items()}
+    for name in sorted({*shown, *(one for one in there if one.startswith(inside))}):
+        if there.get(name) != shown.get(name):
             raise FoundryError(
-                f"{file.name} was changed meanwhile; nothing was accepted", "Take it up with /reload, then propose again."
+                f"{name} was changed meanwhile; nothing was accepted", "Take it up with /reload, then propose again."
             )
 
 
@@ -93,17 +92,17 @@ def _text(folder: AgentFolder, files: Mapping[str, State | None], name: str) -> 
     return state[0].decode() if state else (folder.path / name).read_text("utf-8")
 
 
-def pins(lock: Path) -> dict[str, str]:
-    """Return the versions that a lock pins, by name; none where it cannot be read."""
+def pinned(folder: AgentFolder) -> set[tuple[str, str]]:
+    """Return the packages that the agent's lock pins, each with its version; none where it cannot be read."""
     try:
-        return {name.lower(): version for name, version in _PINNED.findall(lock.read_text("utf-8"))}
+        return venv.pins(folder.lock.read_text("utf-8"))
     except (OSError, UnicodeDecodeError):
-        return {}
+        return set()
 
 
-def why_restart(before: Mapping[str, str], after: Mapping[str, str]) -> str:
+def why_restart(before: set[tuple[str, str]], after: set[tuple[str, str]]) -> str:
     """Return which imported package has another version now: this process goes on with the old one until it begins anew."""
-    other = {name for name, version in before.items() if after.get(name) != version}
+    other = {name for name, _ in before - after}
     if not other:
         return ""
     from importlib.metadata import packages_distributions

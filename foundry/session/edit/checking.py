@@ -12,11 +12,14 @@ from typing import Any
 
 from foundry.agent.definition import AgentDefinition, parse_definition
 from foundry.agent.folder import AgentFolder
+from foundry.agent.history import Code, code_of
+from foundry.agent.standing import standing_of
+from foundry.agent.venv import pins
 from foundry.diff import Diff
 from foundry.errors import FoundryError, NotReadyError
 from foundry.files import read_json
 from foundry.plugins import own_tests
-from foundry.plugins.cards import ALL_EFFECTS, PluginProblem, ToolCard, check_name, parse, read_manifest
+from foundry.plugins.cards import ALL_EFFECTS, PluginProblem, ToolCard, check_name, parse, plugin_code_hash, read_manifest
 from foundry.plugins.check import Verdict, check_plugin
 from foundry.plugins.loader import BUILT_INS, extras_of, list_tools
 from foundry.sandbox import jail
@@ -24,7 +27,6 @@ from foundry.session.edit.naming import RESERVED
 from foundry.session.edit.proposal import Package, PluginTests, Proposal, ToolChange
 from foundry.session.edit.shadow import Shadow, State
 
-_PIN = re.compile(r"^([A-Za-z0-9][A-Za-z0-9._-]*)==([^\s;\\]+)", re.MULTILINE)
 _SAID = 3000  # characters kept of a test's failure
 _TEST_SECONDS = 60.0
 _OURS = {"foundry", "foundry_plugins", "__future__", "typing"}
@@ -110,6 +112,7 @@ def _definition(folder: AgentFolder) -> AgentDefinition:
 def _checked(shadow: Shadow, bench: Workbench, definition: AgentDefinition, proposal: Proposal) -> Proposal:
     before = _before(shadow)
     plugins = _plugins(shadow, proposal.files)
+    beside = _beside(shadow, plugins, proposal.files)
     loaded = tuple(one for one in definition.plugins if one not in (*plugins, *before.plugins))
     problems = [*_name_problems(plugins, shadow.folder, definition), *_list_problems(shadow, definition, before)]
     problems += _source_problems(shadow, proposal.files, definition)
@@ -137,6 +140,8 @@ def _checked(shadow: Shadow, bench: Workbench, definition: AgentDefinition, prop
         proposal,
         tools=tuple(_tool_changes(known, tools)),
         plugins=plugins,
+        beside={name: raw for name, (raw, _) in beside.items()},
+        unseen=tuple(Diff(name, None, raw, (None, mode)) for name, (raw, mode) in beside.items() if _is_unseen(shadow, name)),
         loaded=loaded,
         packages=tuple(_packages(proposal.files)),
         imports=tuple(_imports(proposal.files)),
@@ -166,6 +171,22 @@ def _plugins(shadow: Shadow, files: Iterable[Diff]) -> tuple[str, ...]:
     parts = (one.name.split("/") for one in files)
     named = dict.fromkeys(part[1] for part in parts if part[0] == "plugins" and len(part) > 2)
     return tuple(name for name in named if (shadow.folder.plugins / name).is_dir())
+
+
+def _beside(shadow: Shadow, plugins: Iterable[str], files: Iterable[Diff]) -> Code:
+    """Return the files of these plugins that do not change: an accept is of the plugin as a whole."""
+    changed = {one.name for one in files}
+    inside = tuple(f"plugins/{one}/" for one in plugins)
+    return {name: state for name, state in code_of(shadow.folder).items() if name.startswith(inside) and name not in changed}
+
+
+def _is_unseen(shadow: Shadow, name: str) -> bool:
+    """Return whether a file is of a plugin whose code, as the agent has it, nobody accepted yet."""
+    plugin = name.split("/")[1]
+    try:
+        return not standing_of(shadow.agent).accepts(plugin, plugin_code_hash(shadow.agent.plugins / plugin))
+    except PluginProblem:
+        return True
 
 
 # problems ---------------------------------------------------------------------------------------------------------------
@@ -262,15 +283,10 @@ def _differs(was: ToolChange, will: ToolChange) -> bool:
 # packages and imports ---------------------------------------------------------------------------------------------------
 
 
-def pins(lock: bytes | None) -> dict[str, str]:
-    """Return the versions that a lock names."""
-    return {name.lower(): version for name, version in _PIN.findall((lock or b"").decode("utf-8", "replace"))}
-
-
 def _packages(files: Iterable[Diff]) -> Iterator[Package]:
     for one in files:
         if one.name == "requirements.lock":
-            was, will = pins(one.before), pins(one.after)
+            was, will = (dict(sorted(pins((lock or b"").decode("utf-8", "replace")))) for lock in (one.before, one.after))
             for name in sorted({*was, *will}):
                 if was.get(name) != will.get(name):
                     yield Package(name, was.get(name, ""), will.get(name, ""))

@@ -126,7 +126,7 @@ class EditSession:
                     return _declined(verdict.comment)
                 if len(chosen) < len(proposal.files):
                     proposal = await self._done(partial(self._part, proposal, chosen))
-                    if proposal.problems:  # without the rest it does not work: that is for the person to see
+                    if proposal.problems or proposal.failed:  # without the rest it does not work: that is for the person to see
                         continue
                 return f"{await self._accepted(proposal, verdict.comment)} {then}".rstrip()
 

@@ -95,9 +95,10 @@ class Editing:
 
     def go_on_with(self, ready: Ready) -> None:
         """Go on in the session that takes this one's place."""
+        ready.session.approvals.mode = self.ready.session.approvals.mode
         self.ready = ready
-        if self.on:
-            ready.session.approvals.mode = "edit"
+        if self._tools:
+            self._tools.tier = ready.session.model.info.tier
         self.offer()
 
     def close(self) -> None:

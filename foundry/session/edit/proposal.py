@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -66,15 +66,18 @@ class Proposal:
     """All that would change, and what was found out about it.
 
     `problems` would keep the agent from working with it. `executed` is false where no jail was there to try it in; `level` is
-    then "none". `plugins` are the own plugins whose code changes, `loaded` those whose code stays and were not loaded before,
-    `env` the variables newly asked for and what for, `imports` what the new code imports that the old did not, `venv` the
-    environment that was made for it, if it needs another.
+    then "none". `plugins` are the own plugins whose code changes, `beside` the files of them that do not, `unseen` those of the
+    latter that nobody accepted yet, `loaded` the plugins whose code stays and that were not loaded before, `env` the variables
+    newly asked for and what for, `imports` what the new code imports that the old did not, `venv` the environment that was made
+    for it, if it needs another.
     """
 
     summary: str
     files: tuple[Diff, ...]
     tools: tuple[ToolChange, ...] = ()
     plugins: tuple[str, ...] = ()
+    beside: Mapping[str, bytes] = field(default_factory=dict)
+    unseen: tuple[Diff, ...] = ()
     loaded: tuple[str, ...] = ()
     packages: tuple[Package, ...] = ()
     imports: tuple[str, ...] = ()
@@ -104,7 +107,13 @@ def blocks(proposal: Proposal) -> list[Block]:
         said.append(Facts(tools))
     if facts := list(_facts(proposal)):
         said.append(Facts(facts))
-    return [*said, *proposal.files]
+    return [*said, *proposal.files, *unseen(proposal.unseen)]
+
+
+def unseen(files: Sequence[Diff]) -> list[Block]:
+    """Return how files are shown that come with what is accepted, though they do not change."""
+    told = "These files stay as they are, and nobody accepted them yet; accepting their plugin accepts them too:"
+    return [told, *files] if files else []
 
 
 def _tool(tool: ToolChange) -> Iterator[tuple[str, str]]:

@@ -43,9 +43,7 @@ class Shadow:
             shadow._before = code_of(agent)
             _lay_out(shadow.folder.path, shadow._before)
         except OSError as error:
-            raise FoundryError(
-                f"{agent.name}'s code could not be copied: {error.strerror or error}", "See: foundry doctor"
-            ) from None
+            raise FoundryError(f"{agent.name}'s code could not be copied: {error.strerror or error}", "foundry doctor") from None
         return shadow
 
     def changes(self) -> dict[str, tuple[State | None, State | None]]:
