@@ -16,6 +16,7 @@ from pathlib import Path
 from foundry.agent import intent
 from foundry.agent.folder import AgentFolder, Home
 from foundry.errors import BusyError, FoundryError, NotFoundError
+from foundry.text import local_time
 
 _KEPT_BYTES = 16_384
 
@@ -186,7 +187,7 @@ def _holders(path: Path) -> list[Holder]:
 
 def _busy(folder: AgentFolder, handle: int) -> BusyError:
     alive = _alive(folder, handle)
-    who = ", ".join(f"process {one.pid} ({one.verb}, since {one.at})" for one in list(alive.values())[-5:])
+    who = ", ".join(f"process {one.pid} ({one.verb}, since {local_time(one.at)})" for one in list(alive.values())[-5:])
     hint = f"End it first, or wait for it: kill {' '.join(map(str, alive))}" if alive else "Try again in a moment."
     return BusyError(f"the agent {folder.name!r} is in use by {who or 'another process'}", hint)
 

@@ -217,6 +217,8 @@ class Chat:
         from foundry.session.restarting import restart
 
         self._console.step(f"{editing.restart}: the session restarts with the same conversation")
+        if editing.waiting:
+            self._console.warn(f"What was not accepted is gone: {', '.join(editing.waiting)}")
         editing.close()
         restart(self._opening, ready)
 

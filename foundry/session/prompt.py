@@ -30,9 +30,9 @@ class Weather:
 ```
 
 Write tests as plugins/NAME/tests/test_NAME.py (`from foundry_plugins.NAME import Weather`) and run them with run_tests before \
-you propose. Packages go into set_dependencies, a variable it needs into configure(env={"API_KEY": "what for"}): your user is \
-asked for the value, you never see it, and the code reads os.environ. Propose once, when it is whole; if it is declined, do what \
-the comment says."""
+you propose; they have no network and no variables (monkeypatch.setenv sets one). Packages go into set_dependencies, a variable \
+it needs into configure(env={"API_KEY": "what for"}): your user is asked for the value, you never see it, and the code reads \
+os.environ. Propose once, when it is whole; if it is declined, do what the comment says."""
 
 _EDIT_SMALL = (
     "If the user wants a new tool, call agent_code-new_plugin with one Python function that has type hints and a docstring."

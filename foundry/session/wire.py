@@ -38,7 +38,7 @@ _ENDS = {
     "limit": ("The run ended at a limit of rounds, calls or time.", "Raise it with --max-rounds or --timeout."),
     "denied": (
         "A call that the answer needed was denied.",
-        "Allow it on a terminal, or ask for something that needs no approval.",
+        "Allow it on a terminal, by a rule in agent.config.json or with another --mode; or ask for something else.",
     ),
     "interrupted": ("The run was interrupted.", ""),
 }

@@ -46,13 +46,13 @@ def call(tool: str, **arguments: Any) -> dict[str, Any]:
     return {"name": tool, "arguments": arguments}
 
 
-BUILD = [
+BUILD: list[dict[str, Any]] = [
     {"calls": [call("agent_code.new_plugin", name="words", description="Counts words.", code=CODE)]},
     {"calls": [call("agent_code.write_file", path="plugins/words/tests/test_words.py", content=TEST)]},
     {"calls": [call("agent_code.run_tests", plugin="words")]},
     {"calls": [call("agent_code.propose", summary="A tool that counts words.")]},
 ]
-USE = [{"calls": [call("words.count", text="to be or not to be")]}, {"text": "That is {result} words."}]
+USE: list[dict[str, Any]] = [{"calls": [call("words.count", text="to be or not to be")]}, {"text": "That is {result} words."}]
 
 
 @pytest.fixture
@@ -290,7 +290,8 @@ def test_another_session_of_the_agent_is_named(agent: AgentFolder, play: Plays) 
     one.line("go")
     one.until(ASKS, patience=40)
     one.line("y")
-    one.until("in use by process")
+    one.until("error: the agent 'scout' is in use by process")
+    one.until("End it first")
     assert not (agent.plugins / "words").exists()
     assert left(other) == 0
 
@@ -311,8 +312,7 @@ def test_the_shadow_is_gone_after_the_session_also_after_a_kill(agent: AgentFold
 
 
 def test_any_openai_compatible_model_goes_the_same_way(agent: AgentFolder, tmp_path: Path) -> None:
-    steps: list[dict[str, Any]] = [*BUILD, *USE]
-    with model_server(steps) as server:
+    with model_server([*BUILD, *USE]) as server:
         env = {"OPENAI_BASE_URL": server.url, "OPENAI_API_KEY": "sk-test-key-of-nobody"}
         one = Terminal([*FOUNDRY, "run", "scout", "--edit", "--model", "openai:any"], tmp_path, 100, 60, env)
         one.until(PROMPT)

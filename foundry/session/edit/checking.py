@@ -27,6 +27,7 @@ from foundry.session.edit.naming import RESERVED
 from foundry.session.edit.proposal import Package, PluginTests, Proposal, ToolChange
 from foundry.session.edit.shadow import Shadow, State
 
+_FOR_PERSONS = re.compile(r'Add the package of "[^"]*" to "dependencies" and run: foundry sync')
 _SAID = 3000  # characters kept of a test's failure
 _TEST_SECONDS = 60.0
 _OURS = {"foundry", "foundry_plugins", "__future__", "typing"}
@@ -127,7 +128,7 @@ def _checked(shadow: Shadow, bench: Workbench, definition: AgentDefinition, prop
             verdict = _imported(shadow.folder, bench, plugin)
             level = verdict.level or level
             if not verdict.ok:
-                problems.append(verdict.problem().told())
+                problems.append(_FOR_PERSONS.sub("Set it with agent_code.set_dependencies", verdict.problem().told()))
                 continue
             _take(tools, plugin, verdict, shadow.folder)
             if plugin in before.plugins:

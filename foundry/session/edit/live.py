@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from foundry.agent import trust
 from foundry.agent.definition import load_definition
+from foundry.agent.policy import Mode
 from foundry.errors import FoundryError
 from foundry.plugins.strict import BoundTool
 from foundry.session.edit.accept import Accepted, accept
@@ -34,6 +35,7 @@ class Editing:
     _shadow: Shadow | None = field(default=None)
     _tools: EditSession | None = field(default=None)
     _accepted_tools: set[str] = field(default_factory=set)
+    _before: Mode = "run"
 
     @property
     def on(self) -> bool:
@@ -53,14 +55,26 @@ class Editing:
             decide=self._decided,
             accept=self._accepted,
         )
-        self.ready.session.approvals.mode = "edit"
-        self.offer()
+        approvals = self.ready.session.approvals
+        self._before = "run" if approvals.mode == "edit" else approvals.mode
+        approvals.mode = "edit"
+        try:
+            self.offer()
+        except FoundryError:
+            self.close()
+            approvals.mode = self._before
+            raise
 
     def leave(self) -> None:
-        """Forget the shadow and go back to running."""
+        """Forget the shadow and go back to the mode there was before."""
         self.close()
-        self.ready.session.approvals.mode = "run"
+        self.ready.session.approvals.mode = self._before
         self.offer()
+
+    @property
+    def waiting(self) -> tuple[str, ...]:
+        """The files that were changed in the shadow and not accepted yet."""
+        return tuple(self._shadow.changes()) if self._shadow else ()
 
     def tools(self) -> list[BoundTool]:
         """Return the tools that work on the shadow; none outside edit mode."""
@@ -83,7 +97,7 @@ class Editing:
         """
         if not self._shadow:
             return self.ready.session.approvals.could_allow
-        waits = bool(self._shadow.changes())
+        waits = bool(self.waiting)
         there = frozenset(self._accepted_tools)
         return lambda tool: tool.spec.id in there or (tool.origin == "edit" and (waits or tool.spec.id != f"{PLUGIN}.propose"))
 
@@ -115,16 +129,32 @@ class Editing:
 
     async def _accepted(self, proposal: Proposal) -> str:
         """Put what was accepted in place and take it up; return what the model is told. Raises FoundryError, nothing changed."""
-        done = accept(self.opening.folder, self.opening.held, proposal)
+        try:
+            done = accept(self.opening.folder, self.opening.held, proposal)
+        except FoundryError as error:  # the person has just said yes: the whole reason is theirs to see, not only the model's
+            self.opening.console.error(error.for_agent(self.opening.folder.name))
+            raise
         self.restart = self.restart or done.restart
-        told = [f"Accepted: version {done.version.number}.", *await self._ask_for(done)]
-        if self.restart:
-            return " ".join([*told, f"The session restarts after this answer, because {self.restart}; end your answer now."])
-        notices = reload_tools(self.opening, self.ready)
         self._accepted_tools.update(done.tools)
-        self.refresh()
-        tools = ", ".join(done.tools) or "none"
-        return " ".join([*told, f"New tools, ready to be called now: {tools}.", *notices])
+        told = [f"Accepted: version {done.version.number}."]
+        try:
+            told += await self._ask_for(done)
+        finally:  # whatever becomes of the questions: it is the agent's code now
+            said = self._take_up(done)
+        return " ".join([*told, *said])
+
+    def _take_up(self, done: Accepted) -> list[str]:
+        """Go on with what was accepted; return what the model is told of it."""
+        if self._shadow:
+            self._shadow.refresh()
+        if self.restart:
+            return [f"The session restarts after this answer, because {self.restart}; end your answer now."]
+        try:
+            notices = reload_tools(self.opening, self.ready)
+            self.offer()
+        except FoundryError as error:
+            return [f"But it could not be loaded: {error.message}"]
+        return [f"New tools, ready to be called now: {', '.join(done.tools) or 'none'}.", *notices]
 
     async def _ask_for(self, done: Accepted) -> list[str]:
         """Ask the person for the values of variables that the new code needs; the model hears only whether they are set."""
@@ -137,8 +167,8 @@ class Editing:
                 try:
                     with trust.own_change(self.opening.folder):
                         set_value(self.opening.folder.env_file, name, value)
-                except FoundryError as error:
-                    told.append(f"{name} could not be set: {error.message}")
+                except (FoundryError, OSError) as error:
+                    told.append(f"{name} could not be set: {error}")
                     continue
                 self.ready.learn_secret(name, value)
             told.append(f"{name} is {'set' if value else 'not set: the user gave no value'}.")
