@@ -266,8 +266,7 @@ def _end_all(code: int) -> int:
             except OSError:
                 continue
         try:
-            while os.wait():
-                pass
+            os.wait()  # one a round: whom it leaves behind is ours by now, alive, and never to be waited for
         except ChildProcessError:
             return code
 

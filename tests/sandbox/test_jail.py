@@ -192,6 +192,10 @@ def marked(folder: Path) -> bool:
     return (folder / "alive").exists()
 
 
+# Whose outer ones end first leave the inner ones to whoever watches over all.
+NESTED = "sh -c 'sh -c \"while :; do echo x > alive; sleep 0.05; done; true\"; true'; true"
+
+
 @LEVELS
 def test_nothing_is_left_after_its_time_is_up(tmp_path: Path, level: Level) -> None:
     ended = jail.run([*SH, DAEMON], Cell(tmp_path, bounds=Bounds(seconds=0.8)), level=level)
@@ -236,7 +240,17 @@ else:
 @pytest.mark.parametrize("where", ["main", "thread"])
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGKILL])
 def test_nothing_is_left_when_foundry_is_ended(tmp_path: Path, level: Level, how: signal.Signals, where: str) -> None:
-    argv = [sys.executable, "-c", CALLER, str(tmp_path), level, DAEMON, where]
+    ended_with_foundry(tmp_path, level, how, DAEMON, where)
+
+
+@LEVELS
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL])
+def test_no_shell_in_a_shell_is_left_when_foundry_is_ended(tmp_path: Path, level: Level, how: signal.Signals) -> None:
+    ended_with_foundry(tmp_path, level, how, NESTED, "thread")
+
+
+def ended_with_foundry(tmp_path: Path, level: Level, how: signal.Signals, command: str, where: str) -> None:
+    argv = [sys.executable, "-c", CALLER, str(tmp_path), level, command, where]
     (tmp_path / "temporary").mkdir()
     env = {**os.environ, "TMPDIR": str(tmp_path / "temporary")}
     with subprocess.Popen(argv, env=env, stderr=subprocess.DEVNULL, start_new_session=True) as process:

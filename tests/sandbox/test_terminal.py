@@ -10,6 +10,7 @@ from foundry.plugins.api import Changed, Plan, ToolContext, ToolError
 from foundry.plugins.standard_lib.terminal import Terminal
 from foundry.sandbox import jail
 
+AT_STRONG = pytest.mark.skipif(jail.probe().level != "strong", reason="a gap of the levels below strong, named in README")
 pytestmark = pytest.mark.skipif(jail.probe().level not in ("strong", "kernel"), reason="no jail holds here")
 
 
@@ -88,6 +89,7 @@ def test_a_command_changes_and_reads_nothing_protected(project: Path, command: s
     assert not (project / "sub" / ".git").exists()
 
 
+@AT_STRONG
 def test_the_rest_of_the_folder_is_the_commands(project: Path) -> None:
     told = planned(project, "python code.py && cat .git/config && echo x > sub/new && mkdir -p sub/a/b").do()
 
@@ -95,12 +97,14 @@ def test_the_rest_of_the_folder_is_the_commands(project: Path) -> None:
     assert (project / "sub" / "new").read_text() == "x\n"
 
 
+@AT_STRONG
 def test_a_secret_that_was_moved_with_its_folder_is_not_removed(project: Path) -> None:
     planned(project, "mv sub moved").do()
 
     assert (project / "moved" / ".env.local").read_text() == "KEY=canary"
 
 
+@AT_STRONG
 def test_a_closed_folder_inside_is_empty(project: Path) -> None:
     told = planned(project, "ls -A agents; echo x > agents/new", closed=(project / "agents",)).do()
 
@@ -108,6 +112,7 @@ def test_a_closed_folder_inside_is_empty(project: Path) -> None:
     assert sorted(one.name for one in (project / "agents").iterdir()) == ["Anna"]
 
 
+@AT_STRONG
 def test_the_way_to_a_closed_folder_keeps_its_name(project: Path) -> None:
     (project / "home" / "own").mkdir(parents=True)
     told = planned(project, "mv home away; touch home/new", closed=(project / "home" / "own",)).do()
@@ -126,6 +131,7 @@ def test_a_second_name_of_a_closed_folders_file_is_hidden(project: Path, tmp_pat
     assert (closed / "main.py").read_text() == "canary"
 
 
+@AT_STRONG
 def test_a_protected_link_that_was_taken_away_is_put_back_and_never_elsewhere(
     project: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
