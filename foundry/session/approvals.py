@@ -224,7 +224,7 @@ class Approvals:
         if answer.kind == "comment" and answer.text.strip():
             declined = Decision(False, "person", f"{_DECLINED} The user says: {answer.text.strip()}")
             return self._settled(call, declined, said="declined with a comment")
-        return self._settled(call, Decision(False, "person", _DECLINED))
+        return self._settled(call, Decision(False, "person", answer.text if answer.kind == "no" and answer.text else _DECLINED))
 
     def _grant(self, action: Action) -> Grant:
         return Grant(action.tool, action.scope, datetime.now(UTC).isoformat(timespec="seconds"), action.code)
@@ -261,8 +261,8 @@ async def _answer(ask: Ask, question: Question) -> Answer:
     """Return what the person says; an error on the way to them, or no answer of ours, is a no."""
     try:
         said = await ask(question)
-    except Exception:
-        return Answer("no")
+    except Exception as error:
+        return Answer("no", f"The question did not reach an answer ({type(error).__name__}), which counts as a no.")
     return said if isinstance(said, Answer) else Answer("no")
 
 
