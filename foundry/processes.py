@@ -128,7 +128,7 @@ def _listen(
             wait = 0.1 if deadline is None else min(0.1, deadline - now)
             for key, _ in selector.select(wait):
                 if key.data == "in":
-                    data = _feed(selector, key.fileobj, data)  # type: ignore[arg-type]
+                    data = feed(selector, key.fileobj, data)  # type: ignore[arg-type]
                     continue
                 chunk = os.read(key.fd, 65536)
                 if not chunk:
@@ -146,7 +146,8 @@ def _listen(
     return bytes(gathered["out"]), bytes(gathered["err"]), process.poll() is None
 
 
-def _feed(selector: selectors.BaseSelector, stream: IO[bytes], data: bytes) -> bytes:
+def feed(selector: selectors.BaseSelector, stream: IO[bytes], data: bytes) -> bytes:
+    """Write what a process's stdin takes now and return the rest; the stream is closed with its last byte."""
     try:
         written = os.write(stream.fileno(), data[:65536])
     except BlockingIOError:

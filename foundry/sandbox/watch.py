@@ -10,9 +10,8 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import IO
 
-from foundry.processes import Running, TimedOut
+from foundry.processes import Running, TimedOut, feed
 from foundry.sandbox.cell import Bounds, Ended
 
 _LOOK = 0.03
@@ -112,7 +111,7 @@ class Watch:
                     return why
                 for key, _ in selector.select(_LOOK):
                     if key.data == "in":
-                        data = _feed(selector, stdin, data)
+                        data = feed(selector, stdin, data)
                     else:
                         self._read(selector, key)
         while self.process.poll() is None:
@@ -193,19 +192,6 @@ def _written(folder: Path, since: float) -> int:
                     about = entry.stat(follow_symlinks=False)
                     total += about.st_blocks * 512 if about.st_ctime >= since else 0
     return total
-
-
-def _feed(selector: selectors.BaseSelector, stream: IO[bytes], data: bytes) -> bytes:
-    try:
-        written = os.write(stream.fileno(), data[:65536])
-    except BlockingIOError:
-        return data
-    except BrokenPipeError:
-        written = len(data)
-    if written >= len(data):
-        selector.unregister(stream)
-        stream.close()
-    return data[written:]
 
 
 # the tree -----------------------------------------------------------------------------------------------------------------
