@@ -56,9 +56,10 @@ prove: setup ## The long proofs: kills, cuts, the embedded model
 docs: setup ## Write the generated parts of README from the code
 	$(BIN)/python -P tests/readme.py
 
-lock: setup ## Resolve the two committed locks anew
+lock: setup ## Resolve the committed locks anew
 	$(UV) pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --all-extras --group dev pyproject.toml -o requirements.lock --custom-compile-command "make lock"
 	$(UV) pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --extra agent -c requirements.lock pyproject.toml -o foundry/agent/runtime.lock --custom-compile-command "make lock"
+	$(UV) pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --extra agent --extra tools -c requirements.lock pyproject.toml -o foundry/agent/tools.lock --custom-compile-command "make lock"
 
 clean: ## Remove .venv and every cache of the checkout
 	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

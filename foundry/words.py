@@ -106,7 +106,7 @@ def deleted_names(ctx: click.Context, _: click.Parameter, incomplete: str) -> li
 
 def tool_names(_: click.Context, __: click.Parameter, incomplete: str) -> list[str]:
     """Return the built-in plugins for the last word of a list."""
-    from foundry.plugins.loader import BUILT_INS
+    from foundry.plugins.built_ins import BUILT_INS
 
     *before, last = incomplete.split(",")
     return [",".join([*before, name]) for name in BUILT_INS if name.startswith(last) and name not in before]

@@ -84,6 +84,11 @@ def runtime_lock() -> str:
     return (Path(__file__).parent / "runtime.lock").read_text(encoding="utf-8")
 
 
+def tools_lock() -> str:
+    """Return the lock of the runtime with all that the standard library's tools need, as shipped."""
+    return (Path(__file__).parent / "tools.lock").read_text(encoding="utf-8")
+
+
 def read_lock(folder: AgentFolder) -> str:
     """Return requirements.lock. Raises BadFileError for a line that is no hashed version: it could make uv run other things."""
     return checked_lock(read_bytes(folder.lock, _MAX_LOCK), str(folder.lock), folder.name)
@@ -158,7 +163,7 @@ def stale(folder: AgentFolder, made: AgentRecord | None, needs: Needs) -> str:
 def resolve(needs: Needs, uv: Uv, wheel: Wheel, *, kept: str = "") -> str:
     """Return the lock of the runtime with what is needed beside it: exact, hashed, universal versions of all but Foundry.
 
-    Versions of the shipped lock, then of the lock `kept`, are taken where they fit. Raises a FoundryError saying what does not.
+    Versions of the shipped locks, then of the lock `kept`, are taken where they fit. Raises a FoundryError saying what does not.
     """
     shipped = runtime_lock()
     if not needs.dependencies and not needs.extras:
@@ -167,7 +172,8 @@ def resolve(needs: Needs, uv: Uv, wheel: Wheel, *, kept: str = "") -> str:
     wanted = [f"agent-foundry[{','.join(['agent', *needs.extras])}] @ {wheel.path.as_uri()}", *needs.dependencies]
     out = uv.beside / f".lock-{os.getpid()}.txt"
     try:
-        write_text(out, shipped + _blocks_missing_in(shipped, kept))
+        ours = shipped + _blocks_missing_in(shipped, tools_lock())
+        write_text(out, ours + _blocks_missing_in(ours, kept))
         uv.run_cached_first(
             *("pip", "compile", "--quiet", "--universal", "--python-version", needs.python),
             *("--generate-hashes", "--no-emit-index-url", "--no-emit-find-links", "--no-annotate", "--no-header"),

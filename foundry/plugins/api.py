@@ -23,7 +23,7 @@ import inspect
 import os
 import stat
 import unicodedata
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
@@ -138,9 +138,27 @@ class Plan:
     do: Callable[[], str]
 
 
+class Variables:
+    """The environment variables that an agent was given; this one has none, and nobody to ask."""
+
+    def get(self, name: str) -> str:
+        """Return the value of a variable, "" where it has none. It is a secret: never part of a result, a preview or an error."""
+        return ""
+
+    def names(self) -> Mapping[str, tuple[str, bool]]:
+        """Return the variables there are or could be, each with what it is for and whether it has a value."""
+        return {}
+
+    def ask(self, name: str, why: str) -> bool:
+        """Let the person give a variable a value, which is kept in .env, and return whether they did. Raises ToolError."""
+        raise ToolError(f"Nobody is there to give {name} a value. It is set with: foundry env NAME set {name}")
+
+
 @dataclass(frozen=True, slots=True)
 class ToolContext:
     """What a tool is handed: the folder it may touch, the run's id, `limit` characters a result may have, `emit` to say a line.
+
+    `variables` are what of its .env and the shell the agent was given.
 
     `closed` are folders that stay out of bounds though they may be `folder` or lie inside it: the agent's own. A `folder` inside
     a closed one, its workspace, is open.
@@ -151,6 +169,7 @@ class ToolContext:
     limit: int = 20_000
     emit: Callable[[str], None] = field(default=lambda _: None)
     closed: tuple[Path, ...] = ()
+    variables: Variables = field(default_factory=Variables)
 
     def path(self, given: str) -> Path:
         """Return `given` as a real path inside the folder. Raises ToolError for one outside, also by a link, or protected."""

@@ -48,7 +48,10 @@ class Parameter:
 
 @dataclass(frozen=True, slots=True)
 class ToolCard:
-    """A tool as its source tells it; a plugin that cannot be read is one card with its `problem` and no function in its id."""
+    """A tool as its source tells it; a plugin that cannot be read is one card with its `problem` and no function in its id.
+
+    `extra` is what of the distribution a built-in needs.
+    """
 
     id: str
     description: str
@@ -57,6 +60,7 @@ class ToolCard:
     plugin: str
     origin: Origin
     problem: str = ""
+    extra: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
@@ -13,6 +14,7 @@ from foundry.agent.definition import AgentDefinition
 from foundry.agent.folder import AgentFolder, Home
 from foundry.files import nearest
 from foundry.plugins.api import ToolContext
+from foundry.plugins.built_ins import BUILT_INS, needs
 from foundry.plugins.cards import PluginProblem, ToolCard, plugin_code_hash, read_built_in, read_manifest, read_own
 from foundry.settings import cache_folder, state_folder
 
@@ -20,29 +22,7 @@ if TYPE_CHECKING:
     from foundry.plugins.strict import BoundTool
 
 Named = TypeVar("Named", "ToolCard", "BoundTool")
-
-
-@dataclass(frozen=True, slots=True)
-class BuiltIn:
-    """One plugin that comes with Foundry: where it stands, and the extra of the distribution that it needs, if any."""
-
-    module: str
-    cls: str
-    summary: str
-    extra: str = ""
-
-
-BUILT_INS: Mapping[str, BuiltIn] = {
-    "read_write_code": BuiltIn(
-        "foundry.plugins.standard_lib.read_write_code", "ReadWriteCode", "Read, list and change the working folder's files."
-    ),
-    "grep_codebase": BuiltIn(
-        "foundry.plugins.standard_lib.grep_codebase", "GrepCodebase", "Search the working folder's files by regular expression."
-    ),
-    "terminal": BuiltIn("foundry.plugins.standard_lib.terminal", "Terminal", "Run commands in the working folder, in the jail."),
-    "clock": BuiltIn("foundry.plugins.standard_lib.clock", "Clock", "Date and time here or in another time zone."),
-}
-
+There = Callable[[str], bool]
 RESERVED = frozenset(("agent_code",))  # the tools of edit mode
 
 
@@ -69,18 +49,13 @@ def built_in_cards() -> list[ToolCard]:
     return [card for name in BUILT_INS for card in _built_in(name)]
 
 
-def extras_of(definition: AgentDefinition) -> tuple[str, ...]:
-    """Return the extras of Foundry that the agent's built-in tools need, sorted."""
-    if not definition.tools:
-        return ()
-    named = {tool.partition(".")[0] for tool in definition.tools}
-    return tuple(sorted({BUILT_INS[name].extra for name in named & set(BUILT_INS)} - {""}))
-
-
 def list_tools(folder: AgentFolder, definition: AgentDefinition) -> Listing:
     """Return what the agent's config offers and what stands in its way; nothing of a plugin is run."""
     choice = _chosen(definition)
-    cards = [card for name, ids in choice.built_in.items() for card in _only(_built_in(name), ids, choice.problems)]
+    built_in = [card for name, ids in choice.built_in.items() for card in _only(_built_in(name), ids, choice.problems)]
+    there = _packages_of(folder)
+    cards = [_judged(card, there, folder.name) for card in built_in]
+    choice.problems += [f'The tool "{card.id}" is left out: it {card.problem}' for card in cards if card.problem]
     for name, ids in choice.own.items():
         try:
             cards += _only(read_own(_own_folder(folder, name)), ids, choice.problems)
@@ -98,8 +73,13 @@ def load_tools(folder: AgentFolder, definition: AgentDefinition, context: ToolCo
     choice = _chosen(definition)
     tools: list[BoundTool] = []
     for name, ids in choice.built_in.items():
+        cards = _only(_built_in(name), ids, choice.problems)
+        wanted = {card.id: _judged(card, _importable, folder.name).problem for card in cards}
+        choice.problems += [f'The tool "{one}" is left out: it {problem}' for one, problem in wanted.items() if problem]
+        if all(wanted.values()):
+            continue
         try:
-            tools += _only(_load_built_in(name, context), ids, choice.problems)
+            tools += [tool for tool in _load_built_in(name, context) if wanted.get(tool.spec.id, "no") == ""]
         except (PluginProblem, ImportError) as error:
             choice.problems.append(f'The tools of "{name}" are left out: {error}. Mend with: foundry sync {folder.name}')
     for name, ids in choice.own.items():
@@ -162,7 +142,36 @@ def _id(tool: ToolCard | BoundTool) -> str:
 
 def _built_in(name: str) -> list[ToolCard]:
     module = BUILT_INS[name].module.removeprefix("foundry.plugins.")
-    return read_built_in(Path(__file__).parent.joinpath(*module.split(".")).with_suffix(".py"), name)
+    cards = read_built_in(Path(__file__).parent.joinpath(*module.split(".")).with_suffix(".py"), name)
+    return [replace(card, extra=BUILT_INS[name].extra) for card in cards]
+
+
+def _judged(card: ToolCard, there: There, agent: str) -> ToolCard:
+    """Return a built-in's card, with its problem where a package is missing that the tool cannot do without."""
+    missing = BUILT_INS[card.plugin].missing(card.id.partition(".")[2], there)
+    return replace(card, problem=f"{needs(card.plugin, missing)}. Mend with: foundry sync {agent}") if missing else card
+
+
+def _packages_of(folder: AgentFolder) -> There:
+    """Return what tells, by looking at the disk only, whether the agent's environment has a module; without one, yes."""
+    places = list(folder.venv.glob("lib/python*/site-packages"))
+
+    def there(module: str) -> bool:
+        parts = module.split(".")
+        return not places or any(_is_module(place.joinpath(*parts)) for place in places)
+
+    return there
+
+
+def _is_module(path: Path) -> bool:
+    return path.is_dir() or path.with_suffix(".py").is_file() or any(path.parent.glob(f"{path.name}.*.so"))
+
+
+def _importable(module: str) -> bool:
+    try:
+        return importlib.util.find_spec(module) is not None
+    except (ImportError, ValueError):
+        return False
 
 
 def _load_built_in(name: str, context: ToolContext) -> list[BoundTool]:

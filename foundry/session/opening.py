@@ -132,15 +132,17 @@ def _environment(opening: Opening, definition: AgentDefinition) -> tuple[dict[st
     """Return keys and settings, the agent's .env in this process's environment; its values are secret from here on."""
     from foundry.agent.secrets import Redactor, read_env
     from foundry.models.catalog import KEY_OF
+    from foundry.plugins.built_ins import env_of
 
+    asked = env_of(definition)
     own = {name: value for name, value in read_env(opening.folder.env_file).items() if value}
-    wanted = {*definition.env, *KEY_OF.values()}
+    wanted = {*asked, *KEY_OF.values()}
     shell = {name: os.environ[name] for name in wanted if os.environ.get(name)}
     handed = opening.handoff.keys if opening.handoff else shell
     keys = {**handed, **own}
     local = (opening.handoff and opening.handoff.local) or {}
     opening.redactor = Redactor({**keys, "FOUNDRY_LOCAL_KEY": local.get("key", "")})
-    os.environ.update({name: value for name, value in keys.items() if name in own or name in definition.env})
+    os.environ.update({name: value for name, value in keys.items() if name in own or name in asked})
     settings = unpacked(opening.handoff.settings) if opening.handoff else load_settings(None)
     return keys, with_env_file(settings, own)
 

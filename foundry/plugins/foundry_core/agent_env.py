@@ -13,6 +13,7 @@ from foundry.agent.folder import AgentFolder, Home
 from foundry.console import Block, Table
 from foundry.errors import FoundryError, NotReadyError, UsageError
 from foundry.files import nearest
+from foundry.plugins.built_ins import env_of
 from foundry.settings import Settings
 
 SOURCES = {"agent": "agent's .env", "shell": "shell", "home": "home's .env", "": "-"}
@@ -142,7 +143,7 @@ def variables_of(
 
 def needs_of(definition: AgentDefinition, settings: Settings) -> dict[str, tuple[str, bool]]:
     """Return the variables asked for, with what for and whether required: a `why` that starts with "optional" is not."""
-    needs = {name: (why, not why.strip().lower().startswith("optional")) for name, why in definition.env.items()}
+    needs = {name: (why, not why.strip().lower().startswith("optional")) for name, why in env_of(definition).items()}
     model = definition.model or str(settings["model"])
     provider = model.partition(":")[0]
     if key := _provider_keys().get(provider):
@@ -174,7 +175,7 @@ def _state(one: Variable) -> str:
 def _unasked_by(folder: AgentFolder, name: str) -> str:
     """Return the warning that nothing asks for `name`; none when a broken config does not let us know."""
     try:
-        asked = load_definition(folder.config).env
+        asked = env_of(load_definition(folder.config))
     except FoundryError:
         return ""
     return "" if name in asked else _unasked(name, list(asked))

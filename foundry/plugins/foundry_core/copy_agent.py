@@ -18,7 +18,7 @@ from foundry.agent.secrets import read_env
 from foundry.agent.standing import standing_of
 from foundry.console import Block, Progress, Silent
 from foundry.files import BadFileError, read_json, write_json, write_text
-from foundry.plugins.loader import extras_of
+from foundry.plugins.built_ins import extras_of
 from foundry.settings import Settings
 
 # What belongs to the agent's place and not to the agent.

@@ -15,8 +15,8 @@ from foundry.agent.folder import AgentFolder, Home
 from foundry.console import Block, Facts, Progress, Silent
 from foundry.errors import FoundryError, UsageError
 from foundry.files import nearest, write_json, write_text
+from foundry.plugins.built_ins import BUILT_INS, env_of, extras_of
 from foundry.plugins.foundry_core.agent_env import needs_of
-from foundry.plugins.loader import extras_of
 from foundry.settings import Settings
 
 AskSecret = Callable[[str, str], str]
@@ -99,8 +99,6 @@ def check_tools(definition: AgentDefinition) -> None:
     """Raise UsageError for a tool that is neither built in nor in one of the agent's own plugins, suggesting the nearest."""
     if not definition.tools:
         return
-    from foundry.plugins.loader import BUILT_INS
-
     known = [*BUILT_INS, *definition.plugins]
     for tool in definition.tools:
         plugin = tool.partition(".")[0]
@@ -131,9 +129,9 @@ def _needed(env: Mapping[str, str] | Sequence[str], values: Mapping[str, str]) -
 
 def _variables(home: Home, definition: AgentDefinition, settings: Settings) -> tuple[dict[str, str], list[str]]:
     """Return what its .env has a line for, with why, and what it needs that neither the shell nor the home's .env gives."""
-    needs = needs_of(definition, settings)
+    needs, asked = needs_of(definition, settings), env_of(definition)
     elsewhere = secrets.resolve_keys(None, home, needs, os.environ)
-    wanted = {key: why for key, (why, _) in needs.items() if key in definition.env or key not in elsewhere}
+    wanted = {key: why for key, (why, _) in needs.items() if key in asked or key not in elsewhere}
     return wanted, [key for key, (_, required) in needs.items() if required and key not in elsewhere]
 
 

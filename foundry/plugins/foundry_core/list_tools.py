@@ -40,11 +40,15 @@ def list_tools(home: Home, name: str | None = None) -> ToolsListed:
 
 
 def _origin(card: ToolCard) -> str:
-    return "broken" if card.problem else card.origin
+    if card.problem:
+        return "missing" if card.origin == "built-in" else "broken"
+    return card.origin
 
 
 def _effects(card: ToolCard) -> str:
     told = ", ".join(card.effects) or "none"
     if card.problem:
         return ""
+    if card.extra and card.origin == "built-in":
+        told += f" (extra: {card.extra})"
     return told if card.origin == "built-in" else f"declared: {told}"

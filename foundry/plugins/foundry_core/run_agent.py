@@ -19,6 +19,7 @@ from foundry.agent.secrets import read_env, resolve_keys
 from foundry.console import Progress, Silent
 from foundry.errors import FoundryError, NotReadyError
 from foundry.models.catalog import KEY_OF, Choice, choose
+from foundry.plugins.built_ins import env_of
 from foundry.plugins.foundry_core.sync_agent import ensure_current
 from foundry.processes import clean_environment, installers_environment, replace
 from foundry.settings import Settings, cache_folder
@@ -125,7 +126,7 @@ def _note_changes_by_hand(agent: AgentFolder, progress: Progress) -> None:
 
 def _keys(agent: AgentFolder, home: Home, definition: AgentDefinition) -> dict[str, str]:
     """Return what has a value of the variables the agent declares and the keys of providers: its .env, the shell, the home."""
-    found = resolve_keys(agent, home, {*definition.env, *KEY_OF.values()}, os.environ)
+    found = resolve_keys(agent, home, {*env_of(definition), *KEY_OF.values()}, os.environ)
     return {name: value for name, (value, _) in found.items()}
 
 
@@ -141,5 +142,5 @@ def _local(choice: Choice, settings: Settings, progress: Progress, consent: Cons
 
 def _given(choice: Choice, definition: AgentDefinition, keys: Mapping[str, str]) -> dict[str, str]:
     """Return what the agent's process is given: declared variables and the one key that its model needs, no other."""
-    wanted = {*definition.env, KEY_OF.get(choice.name.partition(":")[0], "")}
+    wanted = {*env_of(definition), KEY_OF.get(choice.name.partition(":")[0], "")}
     return {name: value for name, value in keys.items() if name in wanted}

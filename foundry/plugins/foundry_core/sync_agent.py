@@ -17,7 +17,7 @@ from foundry.agent.wheel import runtime_hash
 from foundry.console import Block, Progress, Silent
 from foundry.errors import BusyError, FoundryError, NotReadyError
 from foundry.files import BadFileError, write_json, write_text
-from foundry.plugins.loader import extras_of
+from foundry.plugins.built_ins import extras_of
 from foundry.settings import VERSION, Settings
 
 

@@ -11,7 +11,7 @@ from foundry.agent.history import diffs
 from foundry.agent.lock import hold_alone
 from foundry.console import Block, Diff, Progress, Silent
 from foundry.errors import FoundryError
-from foundry.plugins.loader import extras_of
+from foundry.plugins.built_ins import extras_of
 from foundry.settings import Settings
 
 Confirm = Callable[["Going"], bool]

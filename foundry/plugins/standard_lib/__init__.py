@@ -1,1 +1,1 @@
-"""Tools that come with Foundry, one plugin a file, named in loader.BUILT_INS; they import plugins/api and their own library."""
+"""Tools that come with Foundry, one plugin a file, named in built_ins.py; they import plugins/api and their own library."""

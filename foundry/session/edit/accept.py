@@ -21,8 +21,8 @@ from foundry.agent.secrets import read_env
 from foundry.agent.standing import change_standing
 from foundry.agent.wheel import runtime_wheel
 from foundry.errors import FoundryError
+from foundry.plugins.built_ins import extras_of
 from foundry.plugins.cards import plugin_code_hash
-from foundry.plugins.loader import extras_of
 from foundry.session.edit.proposal import Proposal
 
 

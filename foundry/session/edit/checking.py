@@ -19,9 +19,10 @@ from foundry.diff import Diff
 from foundry.errors import FoundryError, NotReadyError
 from foundry.files import read_json
 from foundry.plugins import own_tests
+from foundry.plugins.built_ins import BUILT_INS, extras_of
 from foundry.plugins.cards import ALL_EFFECTS, PluginProblem, ToolCard, check_name, parse, plugin_code_hash, read_manifest
 from foundry.plugins.check import Verdict, check_plugin
-from foundry.plugins.loader import BUILT_INS, extras_of, list_tools
+from foundry.plugins.loader import list_tools
 from foundry.sandbox import jail
 from foundry.session.edit.naming import RESERVED
 from foundry.session.edit.proposal import Package, PluginTests, Proposal, ToolChange

@@ -10,7 +10,7 @@ from foundry.agent.lock import alone_within
 from foundry.agent.undo import go, way_back, way_forward
 from foundry.console import Block, Console, Diff, Table
 from foundry.errors import FoundryError, UsageError
-from foundry.plugins.loader import extras_of
+from foundry.plugins.built_ins import extras_of
 from foundry.session.commands import Said
 from foundry.session.edit.accept import accept_plugins, pinned, why_restart
 from foundry.session.edit.live import Editing

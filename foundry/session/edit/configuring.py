@@ -18,7 +18,8 @@ from foundry.console import Silent
 from foundry.errors import FoundryError
 from foundry.files import read_json, write_json
 from foundry.plugins.api import ToolError
-from foundry.plugins.loader import extras_of, list_tools
+from foundry.plugins.built_ins import extras_of
+from foundry.plugins.loader import list_tools
 from foundry.session.edit.checking import Environment
 from foundry.session.edit.shadow import Shadow
 from foundry.settings import Settings

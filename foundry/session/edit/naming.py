@@ -7,8 +7,8 @@ import sys
 
 from foundry.agent.definition import PLUGIN_NAME
 from foundry.plugins.api import ToolContext, ToolError
+from foundry.plugins.built_ins import BUILT_INS
 from foundry.plugins.cards import PluginProblem, check_name
-from foundry.plugins.loader import BUILT_INS
 
 RESERVED = ("agent_code",)
 LARGEST = 1024 * 1024  # what is larger is no code: the history leaves it out, and so would the proposal
