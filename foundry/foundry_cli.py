@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -117,6 +118,24 @@ def _start(console: Console, home: Home, name: str, given: dict[str, Any]) -> in
         return error.exit_code
 
 
+@cli.command()
+@click.option("-p", "--prompt", metavar="TEXT", help="Ask once, print the answer, end. What is piped in is the material.")
+@click.option("--folder", metavar="PATH", type=click.Path(), help="Where folders that you name are looked for (default: here).")
+@click.option("--mode", type=click.Choice(["plan", "run", "edit", "auto"]), help="What it may do unasked (default: run).")
+@click.option("--output", type=click.Choice(["text", "json", "events"]), help="How a one-shot run answers (default: text).")
+@click.option("--model", metavar="PROVIDER:NAME", help="Think with this model in this run.")
+@face
+def chat(console: Console, home: Home, **given: Any) -> int | None:
+    """Talk to the Foundry itself: it makes agents, looks after them and runs them for you."""
+    from foundry.plugins.foundry_core.chat_foundry import NAME, ready_foundry
+
+    ready_foundry(home, settings=words.settings_of(console, home), progress=console)
+    if console.as_json and given["output"] is None:
+        given["output"] = "json"
+    given["folder"] = given["folder"] or str(Path.cwd())
+    return _start(console, home, NAME, given)
+
+
 @cli.command("list")
 @face
 def list_(console: Console, home: Home) -> None:
@@ -210,6 +229,10 @@ def trash(console: Console, home: Home, action: str, yes: bool) -> None:
 
 def main() -> None:
     """Run the command line and exit with its code."""
+    if "FOUNDRY_SHELL" in os.environ:
+        from foundry.agent.handoff import take_shell
+
+        take_shell(os.environ)
     with utf8_streams():
         try:
             code = cli.main(prog_name="foundry", standalone_mode=False)

@@ -8,6 +8,7 @@ import selectors
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -72,11 +73,12 @@ def run(
     limit: int = 4 * 1024 * 1024,
     on_line: Callable[[str], None] | None = None,
     pass_fds: Sequence[int] = (),
+    stop: threading.Event | None = None,
 ) -> Finished:
     """Run `argv` in a group of its own and return how it ended; `limit` bytes of each stream are kept, `on_line` hears stderr.
 
-    The group is ended when time runs out, and when this call is left by an exception such as Ctrl+C. Raises OSError when
-    the program cannot be started.
+    The group is ended when time runs out, once `stop` is set, and when this call is left by an exception such as Ctrl+C.
+    Raises OSError when the program cannot be started.
     """
     data = stdin.encode() if isinstance(stdin, str) else stdin
     process = subprocess.Popen(
@@ -90,7 +92,7 @@ def run(
         pass_fds=tuple(pass_fds),
     )
     try:
-        out, err, timed_out = _listen(process, data, timeout, limit, on_line)
+        out, err, timed_out = _listen(process, data, timeout, limit, on_line, stop)
     finally:
         end_group(process)
     return Finished(process.returncode, out.decode("utf-8", "replace"), err.decode("utf-8", "replace"), timed_out)
@@ -102,6 +104,7 @@ def _listen(
     timeout: float | None,
     limit: int,
     on_line: Callable[[str], None] | None,
+    stop: threading.Event | None,
 ) -> tuple[bytes, bytes, bool]:
     """Feed stdin and gather both streams until they close, the process is gone for half a second, or time is up."""
     deadline = None if timeout is None else time.monotonic() + timeout
@@ -118,7 +121,7 @@ def _listen(
             selector.register(process.stdin, selectors.EVENT_WRITE, "in")
         while any(key.data != "in" for key in selector.get_map().values()):
             now = time.monotonic()
-            if deadline is not None and now >= deadline:
+            if (deadline is not None and now >= deadline) or (stop and stop.is_set()):
                 return bytes(gathered["out"]), bytes(gathered["err"]), True
             # A daemon the process left behind may hold the pipes open for ever.
             if process.poll() is not None:
@@ -232,7 +235,7 @@ def start_daemon(argv: Sequence[str], *, env: Mapping[str, str], log: Path) -> i
     return process.pid
 
 
-async def on_terminal(argv: Sequence[str], *, env: Mapping[str, str] | None = None) -> int:
+async def on_terminal(argv: Sequence[str], *, env: Mapping[str, str] | None = None, pass_fds: Sequence[int] = ()) -> int:
     """Run a program that talks to the person, such as an editor, on our terminal and return its exit code; it ends with the call.
 
     Raises OSError when it cannot be started.
@@ -241,7 +244,8 @@ async def on_terminal(argv: Sequence[str], *, env: Mapping[str, str] | None = No
 
     # Where stdout is a file, the one-shot's answer goes there; the terminal is behind stderr.
     out = None if sys.stdout.isatty() else sys.stderr.fileno()
-    process = await asyncio.create_subprocess_exec(*argv, stdout=out, env=dict(clean_environment() if env is None else env))
+    environment = dict(clean_environment() if env is None else env)
+    process = await asyncio.create_subprocess_exec(*argv, stdout=out, env=environment, pass_fds=tuple(pass_fds))
     try:
         return await process.wait()
     finally:

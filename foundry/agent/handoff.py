@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping, MutableMapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -12,6 +13,7 @@ from foundry.errors import FoundryError
 from foundry.settings import SETTINGS, Settings, load_settings
 
 VARIABLE = "FOUNDRY_HANDOFF"
+SHELL = "FOUNDRY_SHELL"  # names the pipe with the keys that a session gives to a Foundry it starts
 _LARGEST = 60_000  # a pipe nobody reads yet holds 64 KiB
 
 
@@ -35,16 +37,29 @@ class Handoff:
 
     def send(self) -> int:
         """Return the inheritable read end of a pipe that holds all this. Raises FoundryError when it is too much for one."""
-        raw = json.dumps(asdict(self)).encode()
-        if len(raw) > _LARGEST:
-            raise FoundryError(
-                f"the agent's variables are too long together ({len(raw)} bytes)", "Keep long values in a file and name the file."
-            )
-        reader, writer = os.pipe()
-        os.write(writer, raw)
-        os.close(writer)
-        os.set_inheritable(reader, True)
-        return reader
+        return send(asdict(self))
+
+
+def send(data: Any) -> int:
+    """Return the inheritable read end of a pipe that holds `data` as JSON. Raises FoundryError when it is too much for one."""
+    raw = json.dumps(data).encode()
+    if len(raw) > _LARGEST:
+        raise FoundryError(
+            f"the agent's variables are too long together ({len(raw)} bytes)", "Keep long values in a file and name the file."
+        )
+    reader, writer = os.pipe()
+    os.write(writer, raw)
+    os.close(writer)
+    os.set_inheritable(reader, True)
+    return reader
+
+
+def take_shell(environment: MutableMapping[str, str]) -> None:
+    """Put what a session hands to a Foundry of its own, the keys it has, where the shell's variables are; see SHELL."""
+    handle = environment.pop(SHELL, "")
+    if handle.isdigit() and int(handle) > 2:
+        with suppress(OSError, ValueError, TypeError), os.fdopen(int(handle), "rb") as pipe:
+            environment.update({str(name): str(value) for name, value in json.loads(pipe.read()).items()})
 
 
 def receive(environment: MutableMapping[str, str]) -> Handoff | None:

@@ -154,11 +154,28 @@ class Variables:
         raise ToolError(f"Nobody is there to give {name} a value. It is set with: foundry env NAME set {name}")
 
 
+class Foundry:
+    """Foundry's own commands, as a tool may run them for the person; this one has none."""
+
+    agents: Path = Path()  # where the agents lie
+
+    def run(self, *words: str, given: str = "", seconds: float = 60.0) -> Mapping[str, Any]:
+        """Return the JSON envelope of `foundry WORDS --json`, with `given` piped in. Raises ToolError where it has none."""
+        raise ToolError("Foundry's own commands are not at hand here. Start this agent with: foundry run")
+
+    def on_terminal(self, *words: str) -> int:
+        """Let the person go through `foundry WORDS` on the terminal and return its exit code. Raises ToolError."""
+        raise ToolError("This needs a person at a terminal, and nobody is there.")
+
+    def stop(self) -> None:
+        """End the command that runs, if one does."""
+
+
 @dataclass(frozen=True, slots=True)
 class ToolContext:
     """What a tool is handed: the folder it may touch, the run's id, `limit` characters a result may have, `emit` to say a line.
 
-    `variables` are what of its .env and the shell the agent was given.
+    `variables` are what of its .env and the shell the agent was given, `foundry` runs Foundry's own commands.
 
     `closed` are folders that stay out of bounds though they may be `folder` or lie inside it: the agent's own. A `folder` inside
     a closed one, its workspace, is open.
@@ -170,6 +187,7 @@ class ToolContext:
     emit: Callable[[str], None] = field(default=lambda _: None)
     closed: tuple[Path, ...] = ()
     variables: Variables = field(default_factory=Variables)
+    foundry: Foundry = field(default_factory=Foundry)
 
     def path(self, given: str) -> Path:
         """Return `given` as a real path inside the folder. Raises ToolError for one outside, also by a link, or protected."""

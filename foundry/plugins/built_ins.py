@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from foundry.agent.definition import AgentDefinition
+from foundry.agent.mcp_servers import variables_of
 
 _LIBRARY = "foundry.plugins.standard_lib"
 
@@ -40,6 +41,7 @@ BUILT_INS: Mapping[str, BuiltIn] = {
         f"{_LIBRARY}.grep_codebase", "GrepCodebase", "Search the working folder's files by regular expression."
     ),
     "terminal": BuiltIn(f"{_LIBRARY}.terminal", "Terminal", "Run commands in the working folder, in the jail."),
+    "foundry_core": BuiltIn("foundry.plugins.foundry_core.tools", "FoundryCore", "Make agents, look after them, run them."),
     "clock": BuiltIn(f"{_LIBRARY}.clock", "Clock", "Date and time here or in another time zone."),
 }
 
@@ -52,6 +54,7 @@ def extras_of(definition: AgentDefinition) -> tuple[str, ...]:
 def env_of(definition: AgentDefinition) -> dict[str, str]:
     """Return the variables the agent is given, with what for: those its built-in tools know, those its config names."""
     found = {key: why for name in _named(definition.tools) for key, why in BUILT_INS[name].variables.items()}
+    found = {**variables_of(definition), **found}
     return {**found, **{key: why or found.get(key, "") for key, why in definition.env.items()}}
 
 

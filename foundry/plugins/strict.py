@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import contextvars
 import inspect
 import re
 import threading
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from foundry.messages import ToolSpec
 from foundry.plugins.api import Changed, Plan, ToolContext, ToolError
@@ -17,6 +18,11 @@ from foundry.plugins.cards import ALL_EFFECTS, Origin, PluginProblem
 from foundry.plugins.results import as_text, cut, failure
 from foundry.plugins.schema import Parameters, parameters_of
 
+if TYPE_CHECKING:
+    import asyncio
+
+Result = TypeVar("Result")
+_LOOP: contextvars.ContextVar[asyncio.AbstractEventLoop] = contextvars.ContextVar("loop")
 _TOOL_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _LONGEST_WIRE_NAME = 64
 _LONGEST_DESCRIPTION = 1000
@@ -182,11 +188,11 @@ async def in_thread(work: Callable[[], Any]) -> Any:
     SystemExit or StopIteration raised in it ends the event loop or is lost.
     """
     import asyncio
-    import contextvars
 
     loop = asyncio.get_running_loop()
     outcome: asyncio.Future[tuple[Any, BaseException | None]] = loop.create_future()
     variables = contextvars.copy_context()
+    variables.run(_LOOP.set, loop)
 
     def deliver(found: tuple[Any, BaseException | None]) -> None:
         if not outcome.done():
@@ -202,6 +208,13 @@ async def in_thread(work: Callable[[], Any]) -> Any:
     if error is not None:
         raise error
     return value
+
+
+def on_loop(asked: Coroutine[Any, Any, Result]) -> Result:
+    """Return what a coroutine returns that is run on the session's loop, for a tool in its thread."""
+    import asyncio
+
+    return asyncio.run_coroutine_threadsafe(asked, _LOOP.get()).result()
 
 
 def _outcome(work: Callable[[], Any]) -> tuple[Any, BaseException | None]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from foundry.models.model import Model
     from foundry.session.approvals import Ask
     from foundry.session.limits import Limits
+    from foundry.session.own_commands import OwnCommands
     from foundry.session.session import Session
     from foundry.session.toolbox import Toolbox
 
@@ -102,7 +103,13 @@ def get_ready(opening: Opening, ask: Ask | None, named: str = "") -> Ready:
     info = model.info
     work = _working_folder(opening, definition)
     toolbox, notices = open_toolbox(
-        opening.folder, definition, work, run=opening.run, limit=result_limit(info.window), redactor=opening.redactor
+        opening.folder,
+        definition,
+        work,
+        run=opening.run,
+        limit=result_limit(info.window),
+        redactor=opening.redactor,
+        commands=_commands(opening, keys, settings, ask),
     )
     approvals = Approvals(
         check_mode(opening.options.mode),
@@ -126,6 +133,20 @@ def get_ready(opening: Opening, ask: Ask | None, named: str = "") -> Ready:
     )
     started = RunStarted(opening.run, definition.name, info.name, str(work), opening.options.mode, info.window)
     return Ready(session, toolbox, definition, choice, opening.redactor, started, tuple(notices), keys, settings)
+
+
+def _commands(
+    opening: Opening, keys: Mapping[str, str], settings: Settings, ask: Ask | None
+) -> Callable[[Callable[[str], None]], OwnCommands] | None:
+    """Return what makes the way to Foundry's own commands; None for an agent that was not started by them."""
+    from foundry.session.own_commands import OwnCommands
+    from foundry.session.terminal import Asker
+
+    if not (opening.handoff and opening.handoff.python):
+        return None
+    python, home = opening.handoff.python, opening.folder.path.parent.parent
+    asks = ask if isinstance(ask, Asker) else None
+    return lambda emit: OwnCommands(python, home, settings, keys, emit, asks)
 
 
 def _environment(opening: Opening, definition: AgentDefinition) -> tuple[dict[str, str], Settings]:

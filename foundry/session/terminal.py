@@ -201,6 +201,12 @@ class Asker:
                 self._console.warn(f"{argv[0]}: {error}")
         return None
 
+    async def program(self, argv: Sequence[str], env: Mapping[str, str], pass_fds: Sequence[int] = ()) -> int:
+        """Give the terminal to a program until it ends and return its exit code. Raises OSError when it cannot be started."""
+        self._console.status("")
+        with self._asking(), _keys(_seen_line):
+            return await on_terminal(argv, env=env, pass_fds=pass_fds)
+
     async def _other_arguments(self, question: Question) -> dict[str, Any] | None:
         """Return the arguments as changed in the editor; None where they are as before or cannot be read."""
         text = json.dumps(dict(question.arguments), ensure_ascii=False, indent=2)

@@ -13,10 +13,11 @@ from foundry.agent.definition import AgentDefinition
 from foundry.agent.folder import AgentFolder
 from foundry.agent.secrets import Redactor
 from foundry.messages import ToolSpec
-from foundry.plugins.api import Changed, Plan, ToolContext, ToolError
+from foundry.plugins.api import Changed, Foundry, Plan, ToolContext, ToolError
 from foundry.plugins.loader import closed_to_tools, load_tools
 from foundry.plugins.strict import BoundTool
 from foundry.session.kernel import ToolKernel
+from foundry.session.own_commands import OwnCommands
 
 CUT_MARK = "\n… cut: "  # as plugins/results.py writes it
 
@@ -92,7 +93,8 @@ class Toolbox:
             raise kind(self._clean(str(error))) from None
 
     def stop(self) -> None:
-        """End what runs in the jail: the calls it runs for are cancelled, and the threads they wait in cannot be."""
+        """End what runs in the jail and Foundry's own commands: the calls are cancelled, the threads they wait in cannot be."""
+        self.context.foundry.stop()
         if "foundry.sandbox.jail" in sys.modules:
             from foundry.sandbox import jail
 
@@ -116,16 +118,27 @@ def _offered(tools: tuple[BoundTool, ...]) -> _Offer:
 
 
 def open_toolbox(
-    folder: AgentFolder, definition: AgentDefinition, work: Path, *, run: str, limit: int, redactor: Redactor
+    folder: AgentFolder,
+    definition: AgentDefinition,
+    work: Path,
+    *,
+    run: str,
+    limit: int,
+    redactor: Redactor,
+    commands: Callable[[Callable[[str], None]], OwnCommands] | None = None,
 ) -> tuple[Toolbox, list[str]]:
-    """Return the agent's tools working in the folder `work`, and what is to be said of those left out."""
+    """Return the agent's tools working in the folder `work`, and what is to be said of those left out.
+
+    `commands` makes what runs Foundry's own commands, from what hears their progress; None where there is no way to them.
+    """
     said: list[Toolbox] = []
 
     def emit(text: str) -> None:
         for one in said:
             one.emit(text)
 
-    context = ToolContext(work, run, limit, emit, closed=closed_to_tools(folder))
+    foundry = commands(emit) if commands else Foundry()
+    context = ToolContext(work, run, limit, emit, closed=closed_to_tools(folder), foundry=foundry)
     tools, notices = load_tools(folder, definition, context)
     toolbox = Toolbox(tools, redactor, context)
     said.append(toolbox)
