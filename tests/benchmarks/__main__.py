@@ -1,4 +1,4 @@
-"""`make bench`: every measurement, or those named: startup create run turn tool_calls jail edit."""
+"""`make bench`: every measurement, or those named: startup create run turn tool_calls jail edit grep."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import subprocess
 import sys
 import tempfile
 
-NAMES = ("startup", "create", "run", "turn", "tool_calls", "jail", "edit")
+NAMES = ("startup", "create", "run", "turn", "tool_calls", "jail", "edit", "grep")
 
 
 def main() -> int:

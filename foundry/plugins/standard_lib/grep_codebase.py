@@ -1,30 +1,50 @@
-"""Searching the working folder by regular expression, in a process that can be ended when a pattern runs away."""
+"""Finding one's way in the working folder: search inside its files, and the outline of one of them."""
 
 from __future__ import annotations
 
-import json
-import sys
+import os
+import re
+import time
+from collections.abc import Callable, Iterator
+from fnmatch import translate
+from pathlib import Path
 from typing import Annotated, Any
 
 from foundry.plugins.api import ToolContext, ToolError, effects, kernel_function
-from foundry.processes import run
+from foundry.plugins.confined import is_name_of_protected
+from foundry.plugins.standard_lib import outline
+from foundry.plugins.standard_lib.grep_engines import Answer, Question, answer
+from foundry.plugins.standard_lib.grep_ripgrep import ripgrep
+from foundry.plugins.standard_lib.grep_tree import Listing, Tree
+from foundry.plugins.standard_lib.text_files import decode
 
 _SECONDS = 10.0
 _MOST = 60
+_MOST_ASKED = 1000
+_MOST_AROUND = 20
 _LONGEST_PATTERN = 2000
 
 
 class GrepCodebase:
-    """Searches the working folder's text files."""
+    """Searches the working folder's text files and outlines them."""
 
-    def __init__(self, context: ToolContext, seconds: float = _SECONDS) -> None:
+    def __init__(self, context: ToolContext, seconds: float = _SECONDS, program: str | None = None) -> None:
+        """Make the tool; a search may take so many seconds; `program` is the ripgrep to use, "" none, None the one there is."""
         self.context = context
         self.seconds = seconds
+        self._program = program
+        self._tree = Tree(context)
 
     @kernel_function(description="Search inside files: which file defines a function or class, raises an error or has a word.")
     @effects("reads")
     def search(
-        self, pattern: Annotated[str, "Text or regular expression"], path: str = ".", glob: Annotated[str, "Such as *.py"] = "*"
+        self,
+        pattern: Annotated[str, "Text or regular expression"],
+        path: str = ".",
+        glob: Annotated[str, "Such as *.py"] = "*",
+        literal: Annotated[bool, "No regular expression"] = False,
+        context: Annotated[int, "Lines around each"] = 0,
+        most: int = _MOST,
     ) -> str:
         """Return the matching lines by file, the first ones when there are many. Raises ToolError saying what to do instead."""
         if not pattern:
@@ -34,46 +54,117 @@ class GrepCodebase:
         top = self.context.path(path or ".")
         if not top.exists():
             raise ToolError(f"There is no {path!r}. Search in '.' or use list_files to see what is there.")
-        request = {
-            **{"folder": str(self.context.folder), "closed": [str(one) for one in self.context.closed], "top": str(top)},
-            **{"pattern": pattern, "glob": glob or "*", "most": _MOST, "seconds": self.seconds},
-        }
-        argv = [sys.executable, "-P", "-m", "foundry.plugins.standard_lib.grep_worker"]
-        ended = run(argv, stdin=json.dumps(request), timeout=self.seconds)
-        lines = [json.loads(line) for line in ended.out.splitlines() if line.startswith("{") and line.endswith("}")]
-        found = [one for one in lines if "file" in one]
-        if ended.timed_out:
-            return self._shown(found, f"(stopped after {self.seconds:g} s: the pattern is too slow or the folder too large)")
-        if ended.code != 0 or not lines:
-            last = (ended.err.strip().splitlines() or ["no reason given"])[-1]
-            raise ToolError(f"The search failed: {last}")
-        return self._shown(found, _summed_up(pattern, lines[-1], len(found)))
+        deadline = time.monotonic() + self.seconds
+        compiled, why = _compiled(pattern, literal)
+        plain = literal or bool(why) or compiled.pattern == re.escape(pattern) == pattern
+        asked = Question(compiled, plain, min(max(most, 1), _MOST_ASKED), min(max(context, 0), _MOST_AROUND))
+        listing = self._tree.files(top, _wanted(glob), deadline)
+        program = ripgrep(self.context.folder) if self._program is None else self._program
+        found = answer(asked, self.context, listing, program, deadline)
+        any_case = not found.matches and not found.late and not found.stopped and not compiled.flags & re.IGNORECASE
+        if any_case:
+            again = re.compile(compiled.pattern, compiled.flags | re.IGNORECASE)
+            found = answer(Question(again, plain, asked.most, asked.around), self.context, listing, program, deadline)
+        notes = _notes(pattern, why, any_case and bool(found.matches), found, listing, self.seconds)
+        return self._fitting([line for one in found.shown for line in _lines(one)], notes, "narrow the search")
 
-    def _shown(self, found: list[dict[str, Any]], note: str) -> str:
-        """Return the matches that fit and the note below them."""
+    @kernel_function(description="Outline of one source file: its classes, functions and headings, with their lines.")
+    @effects("reads")
+    def outline(self, path: str) -> str:
+        """Return the symbols of a file, nested, with the numbers of their lines. Raises ToolError saying what to do instead."""
+        target = self.context.path(path)
+        name = self.context.name(target)
+        if not target.is_file():
+            raise ToolError(f"{name} is no file. Use list_files to see what is there.")
+        lines, note = outline.outlined(name, _text(self.context, target, name))
+        if not lines:
+            return f"{name} has no classes, functions or headings. {note}".strip()
+        return self._fitting(lines, [note] if note else [], "read the file from the last line on for more")
+
+    def _fitting(self, lines: list[str], notes: list[str], advice: str) -> str:
+        """Return the lines that fit and the notes below them."""
+        note = f"({'; '.join(notes)})" if notes else ""
         room = self.context.limit - len(note) - 100
         taken: list[str] = []
-        for one in found:
-            line = f"{one['file']}:{one['line']}: {one['text']}"
+        for line in lines:
             room -= len(line) + 1
             if room < 0:
-                note = f"({len(taken)} of {len(found)} shown; narrow the search)\n{note}".strip()
+                note = f"({len(taken)} of {len(lines)} shown; {advice})\n{note}".strip()
                 break
             taken.append(line)
         return "\n".join([*taken, note] if note else taken)
 
 
-def _summed_up(pattern: str, told: dict[str, Any], shown: int) -> str:
-    """Return what must be said below the matches: nothing found, more than shown, pattern taken literally."""
+def _text(context: ToolContext, target: Path, name: str) -> str:
+    try:
+        with context.open(target) as file:
+            if is_name_of_protected(context, os.fstat(file.fileno())):
+                raise ToolError(f"{name} is another name of a protected file: it cannot be read.")
+            raw = file.read(outline.MOST_BYTES + 1)
+    except OSError as error:
+        raise ToolError(f"{name} cannot be read: {error.strerror}.") from None
+    if len(raw) > outline.MOST_BYTES:
+        raise ToolError(f"{name} is larger than {outline.MOST_BYTES // 1024 // 1024} MiB. Use search in it.")
+    text, encoding = decode(raw)
+    if not encoding:
+        raise ToolError(f"{name} is no text: {text}.")
+    return text
+
+
+def _compiled(pattern: str, literal: bool) -> tuple[re.Pattern[str], str]:
+    """Return the pattern compiled, and why it is taken literally though it was not meant to be."""
+    if literal:
+        return re.compile(re.escape(pattern)), ""
+    try:
+        return re.compile(pattern), ""
+    except (re.error, RecursionError, OverflowError) as error:
+        return re.compile(re.escape(pattern)), str(error) or "too deeply nested"
+
+
+def _wanted(glob: str) -> Callable[[str], bool] | None:
+    """Return what tells a wanted path, None for all: a pattern with a slash is for the path, one without for the name."""
+    if glob in ("", "*"):
+        return None
+    if "/" not in glob:
+        name = re.compile(translate(glob)).match
+        return lambda path: name(path[path.rfind("/") + 1 :]) is not None
+    whole, short = re.compile(translate(glob)).match, re.compile(translate(glob.replace("**/", ""))).match
+    return lambda path: whole(path) is not None or short(path) is not None  # no folder at all is some folders too
+
+
+def _lines(found: dict[str, Any]) -> Iterator[str]:
+    """Yield the lines of one file as grep writes them."""
+    lines: list[tuple[int, str, bool]] = found["lines"]
+    before = 0
+    for number, text, is_match in lines:
+        if before and number > before + 1 and not all(one[2] for one in lines):
+            yield "--"
+        sign = ":" if is_match else "-"
+        yield f"{found['file']}{sign}{number}{sign} {text}"
+        before = number
+
+
+def _notes(pattern: str, why: str, any_case: bool, found: Answer, listing: Listing, seconds: float) -> list[str]:
+    """Return what must be said below the matches: nothing found, more than shown, what was left out, taken literally."""
     said = []
-    if told["literal"]:
-        said.append(f"not a valid regular expression ({told['literal']}), so taken literally")
-    if not told["matches"]:
-        said.insert(0, f"no match for {pattern!r} in {told['searched']} files")
-        if told["ignored"]:
+    shown = sum(is_match for one in found.shown for _, _, is_match in one["lines"])
+    if found.stopped:
+        left = f"; {found.done} of {listing.files} files searched"
+        return [f"stopped after {seconds:g} s: the pattern is too slow or the folder too large{left}"]
+    if why:
+        said.append(f"not a valid regular expression ({why}), so taken literally")
+    if not found.matches:
+        said.insert(0, f"no match for {pattern!r} in {found.searched} files")
+        if listing.ignored:
             said.append("what .gitignore names was not searched; give its path to search it")
-    elif shown < told["matches"]:
-        said.append(f"{shown} of {told['matches']} matches in {told['files']} files shown; narrow the search")
-    if told["any_case"]:
+    elif shown < found.matches:
+        about = "about " if found.about else ""
+        said.append(f"{shown} of {about}{found.matches} matches in {about}{found.files} files shown; narrow the search")
+    if any_case:
         said.append("upper and lower case ignored, as nothing matched exactly")
-    return f"({'; '.join(said)})" if said else ""
+    if found.late:
+        named = ", ".join(found.late[:3]) + (f" and {len(found.late) - 3} more files" if len(found.late) > 3 else "")
+        said.append(f"left out, as the pattern takes too long there: {named}")
+    if listing.cut:
+        said.append(f"only the first {listing.files} files were searched; give a folder or a glob")
+    return said

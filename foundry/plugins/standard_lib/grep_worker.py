@@ -1,4 +1,7 @@
-"""The process behind grep_codebase: reads a request on stdin, writes matches as JSON lines; a bad pattern can only hang this."""
+"""The process behind grep_codebase: searches the files named on stdin and writes matches as JSON lines; a bad pattern hangs this.
+
+A file may take so much processor time, then it is left out and said; whoever asked ends the process at the deadline of the whole.
+"""
 
 from __future__ import annotations
 
@@ -6,135 +9,231 @@ import json
 import os
 import re
 import signal
+import stat
 import sys
-from collections.abc import Iterable, Iterator
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
-from foundry.plugins.api import ToolContext, ToolError, is_protected
+from foundry.plugins.api import ToolContext, is_protected
 from foundry.plugins.confined import is_name_of_protected
-from foundry.plugins.standard_lib.ignored import Ignored
-from foundry.plugins.standard_lib.text_files import LARGEST, decode, is_skipped, lines_of, matches
+from foundry.plugins.standard_lib.text_files import LARGEST, decode, lines_of
 
 _SEARCHED_OF_A_LINE = 20_000
 _SHOWN_OF_A_LINE = 200
-_A_FILE = 20
-_FILES = 50_000
+_WIDE = (b"\xff\xfe", b"\xfe\xff", b"\0\0\xfe\xff")
+_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_FILE = os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
-class _Search:
-    """One search over the files below a path: says each match at once and sums up at the end."""
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What to search: `chunks` of files as (number, folder, names), for lines that `pattern` matches.
 
-    def __init__(self, context: ToolContext, glob: str, most: int) -> None:
-        self.context = context
-        self.glob = glob
-        self.most = most
-        self.matches = 0
-        self.files = 0
-        self.searched = 0
+    `needles`: a file without any of these texts has no match (in any case, if `folded`). `most` matches are shown, `of_a_file`
+    of one file, with `around` lines before and after. Once they are shown and `enough` files were
+    searched, the search is over.
+    """
+
+    folder: str
+    closed: tuple[str, ...]
+    pattern: str
+    flags: int
+    chunks: list[tuple[int, str, list[str]]]
+    most: int
+    of_a_file: int
+    around: int = 0
+    needles: tuple[str, ...] = ()
+    folded: bool = False
+    enough: int | None = None
+    seconds: float = 10.0
+    seconds_of_a_file: float = 2.0
+
+
+@dataclass(slots=True)
+class Summary:
+    """How a search went: matching lines and their files, files left out as no text or not ours to read, and as taking too long.
+
+    `done` files were searched; `over` says that the rest was not, for lack of time unless it was `enough`.
+    """
+
+    matches: int = 0
+    files: int = 0
+    skipped: int = 0
+    done: int = 0
+    late: list[str] = field(default_factory=list)
+    over: bool = False
+    enough: bool = False
+
+
+class Search:
+    """One search, in order: yields what is to be shown of each file with a match as {"at", "file", "lines"}."""
+
+    def __init__(self, request: Request, timed: bool = False) -> None:
+        self.request = request
+        self.timed = timed
+        self.context = ToolContext(Path(request.folder), closed=tuple(Path(one) for one in request.closed))
+        self.pattern = re.compile(request.pattern, request.flags)
+        self.needles = [one for text in request.needles for one in _as_bytes(text)]
+        self.summary = Summary()
         self.shown = 0
-        self.skipped = 0
-        self.ignored = 0
-        self.prefix = ""
+        self.ends = time.monotonic() + request.seconds
 
-    def run(self, pattern: re.Pattern[str], top: Path) -> None:
-        files: Iterable[tuple[Path, str]] = [(top, top.name)]
-        if top.is_dir():
-            name = self.context.name(top)
-            self.prefix = "" if name == "." else f"{name}/"
-            files = self._walk(top, "", Ignored.at(self.context, top))
-        for path, name in files:
-            if self.searched >= _FILES:
-                break
-            if top.is_dir() and not matches(name, self.glob):
-                continue
-            text = self._text(path)
-            if text is None:
-                self.skipped += 1
-                continue
-            self.searched += 1
-            self._search(pattern, self.context.name(path), text)
+    def run(self) -> Iterator[dict[str, Any]]:
+        for number, folder, names in self.request.chunks:
+            handle = _entered(self.context.folder.resolve(), folder)
+            try:
+                for place, name in enumerate(names):
+                    if self._is_over():
+                        return
+                    lines = self._of(handle, folder, name)
+                    self.summary.done += 1
+                    if lines:
+                        yield {"at": [number, place], "file": folder + name, "lines": lines}
+            finally:
+                if handle is not None:
+                    os.close(handle)
 
-    def _search(self, pattern: re.Pattern[str], name: str, text: str) -> None:
-        before = self.matches
-        for number, line in enumerate(lines_of(text), 1):
-            if not (found := pattern.search(line[:_SEARCHED_OF_A_LINE])):
-                continue
-            self.matches += 1
-            if self.shown < self.most and self.matches - before <= _A_FILE:
-                self.shown += 1
-                _say({"file": name, "line": number, "text": _around(line, found.start())})
-        self.files += self.matches > before
+    def _is_over(self) -> bool:
+        told, enough = self.summary, self.request.enough
+        told.enough = enough is not None and self.shown >= self.request.most and told.done >= enough
+        told.over = told.enough or time.monotonic() > self.ends
+        return told.over
 
-    def _text(self, path: Path) -> str | None:
+    def _of(self, folder: int | None, path: str, name: str) -> list[tuple[int, str, bool]]:
+        """Return the lines of a file to show, each with its number and whether it matches."""
+        raw = None if folder is None or is_protected(name) else self._read(folder, name)
+        if raw is None:
+            self.summary.skipped += 1
+            return []
+        if not self._may_match(raw):
+            return []
+        text, encoding = decode(raw)
+        if not encoding:
+            self.summary.skipped += 1
+            return []
         try:
-            with self.context.open(path) as file:
-                if is_name_of_protected(self.context, os.fstat(file.fileno())):
-                    return None
-                raw = file.read(LARGEST + 1)
-        except (OSError, ToolError):
-            return None
-        text, encoding = decode(raw) if len(raw) <= LARGEST else ("", "")
-        return text if encoding else None
+            with _Limit(min(self.request.seconds_of_a_file, self.ends - time.monotonic()) if self.timed else None):
+                return self._lines(lines_of(text))
+        except _TooLong:
+            self.summary.late.append(path + name)
+            return []
 
-    def _walk(self, folder: Path, inside: str, ignored: Ignored) -> Iterator[tuple[Path, str]]:
+    def _lines(self, lines: list[str]) -> list[tuple[int, str, bool]]:
+        search, most = self.pattern.search, min(self.request.of_a_file, self.request.most - self.shown)
+        found = [(at, match.start()) for at, line in enumerate(lines) if (match := search(line[:_SEARCHED_OF_A_LINE]))]
+        self.summary.matches += len(found)
+        self.summary.files += bool(found)
+        shown = found[: max(most, 0)]
+        self.shown += len(shown)
+        around = self.request.around
+        if not around:
+            return [(at + 1, _part(lines[at], start).strip(), True) for at, start in shown]
+        starts = dict(shown)
+        near = {one for at in starts for one in range(max(at - around, 0), min(at + around + 1, len(lines)))}
+        return [(at + 1, _part(lines[at], starts.get(at, 0)).rstrip(), at in starts) for at in sorted(near)]
+
+    def _may_match(self, raw: bytes) -> bool:
+        if not self.needles or raw.startswith(_WIDE):
+            return True
+        if self.request.folded:
+            if not raw.isascii():  # beyond ASCII there are letters that are an ASCII letter in another case
+                return True
+            raw = raw.lower()
+        return any(one in raw for one in self.needles)
+
+    def _read(self, folder: int, name: str) -> bytes | None:
+        """Return the bytes of a regular file that is not too large and no other name of a protected one."""
         try:
-            entries = sorted(os.scandir(folder), key=lambda one: one.name)
+            handle = os.open(name, _FILE, dir_fd=folder)
         except OSError:
-            return
-        for one in entries:
-            if one.is_symlink() or is_protected(one.name):
-                continue
-            name, is_folder = inside + one.name, one.is_dir(follow_symlinks=False)
-            if is_folder and (is_skipped(one) or not self.context.allows(Path(one.path))):
-                continue
-            if ignored.leaves_out(self.prefix + name, is_folder):
-                self.ignored += 1
-            elif is_folder:
-                yield from self._walk(Path(one.path), f"{name}/", ignored.inside(f"{self.prefix}{name}/"))
-            else:
-                yield Path(one.path), name
+            return None
+        try:
+            found = os.fstat(handle)
+            if not stat.S_ISREG(found.st_mode) or found.st_size > LARGEST:
+                return None
+            if found.st_nlink > 1 and is_name_of_protected(self.context, found):
+                return None
+            raw = os.read(handle, found.st_size + 1)
+            while len(raw) <= LARGEST and len(raw) != found.st_size and (more := os.read(handle, LARGEST)):
+                raw += more
+            return raw if len(raw) <= LARGEST else None
+        except OSError:
+            return None
+        finally:
+            os.close(handle)
 
 
-def _around(line: str, at: int) -> str:
-    """Return the line, or the part of it around the match."""
+def _entered(root: Path, folder: str) -> int | None:
+    """Return a handle of a folder below `root`, no link followed on the way; None where there is none any more."""
+    handle = None
+    try:
+        handle = os.open(root, _FOLDER)
+        for part in folder.split("/")[:-1]:
+            above, handle = handle, os.open(part, _FOLDER, dir_fd=handle)
+            os.close(above)
+    except OSError:
+        if handle is not None:
+            os.close(handle)
+        return None
+    return handle
+
+
+def _as_bytes(text: str) -> Iterator[bytes]:
+    yield text.encode()
+    if not text.isascii():
+        with suppress(UnicodeEncodeError):
+            yield text.encode("latin-1")
+
+
+def _part(line: str, at: int) -> str:
+    """Return the line, or the part of it around a match."""
     if len(line) <= _SHOWN_OF_A_LINE:
-        return line.strip()
+        return line
     start = max(0, at - _SHOWN_OF_A_LINE // 3)
     part = line[start : start + _SHOWN_OF_A_LINE].strip()
     return ("…" if start else "") + part + ("…" if start + _SHOWN_OF_A_LINE < len(line) else "")
 
 
-def _say(data: dict[str, Any]) -> None:
-    sys.stdout.write(json.dumps(data) + "\n")
-    sys.stdout.flush()
+class _TooLong(Exception):
+    """A file took more processor time than it may."""
+
+
+class _Limit:
+    """So many seconds of processor time for what is done inside, None for no limit: a regular expression heeds the signal."""
+
+    def __init__(self, seconds: float | None) -> None:
+        self.seconds = seconds
+
+    def __enter__(self) -> None:
+        if self.seconds is not None:
+            signal.signal(signal.SIGPROF, _too_long)
+            signal.setitimer(signal.ITIMER_PROF, max(self.seconds, 0.01))
+
+    def __exit__(self, *_: object) -> None:
+        if self.seconds is not None:
+            signal.signal(signal.SIGPROF, signal.SIG_IGN)
+            signal.setitimer(signal.ITIMER_PROF, 0)
+
+
+def _too_long(_number: int, _frame: FrameType | None) -> None:
+    raise _TooLong
 
 
 def main() -> int:
-    """Answer one request: {"folder", "closed", "top", "pattern", "glob", "most", "seconds"}."""
-    request = json.load(sys.stdin)
+    """Answer one request: the fields of Request as JSON on stdin."""
+    request = Request(**json.load(sys.stdin))
     # Whoever asked may be gone; the alarm's default action ends this process whatever the pattern does.
-    signal.alarm(int(request["seconds"]) + 5)
-    context = ToolContext(Path(request["folder"]), closed=tuple(Path(one) for one in request["closed"]))
-    literal = ""
-    try:
-        pattern = re.compile(request["pattern"])
-    except (re.error, RecursionError, OverflowError) as error:
-        literal = str(error) or "too deeply nested"
-        pattern = re.compile(re.escape(request["pattern"]))
-    search = _Search(context, request["glob"], request["most"])
-    search.run(pattern, Path(request["top"]))
-    any_case = False
-    if not search.matches and not pattern.flags & re.IGNORECASE:
-        again = _Search(context, request["glob"], request["most"])
-        again.run(re.compile(pattern.pattern, pattern.flags | re.IGNORECASE), Path(request["top"]))
-        any_case, search = bool(again.matches), again
-    _say(
-        {
-            **{"matches": search.matches, "files": search.files, "searched": search.searched, "skipped": search.skipped},
-            **{"literal": literal, "any_case": any_case, "ignored": search.ignored},
-        }
-    )
+    signal.alarm(int(request.seconds) + 5)
+    search = Search(request, timed=True)
+    for one in search.run():
+        sys.stdout.write(json.dumps(one) + "\n")
+        sys.stdout.flush()
+    sys.stdout.write(json.dumps(asdict(search.summary)) + "\n")
     return 0
 
 

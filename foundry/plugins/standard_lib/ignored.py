@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from foundry.plugins.api import ToolContext, ToolError
 
@@ -50,12 +51,20 @@ class _Pattern:
         return at == len(self.names)
 
 
+class _Level(NamedTuple):
+    """The lines of one .gitignore and the folder it is in; a path they speak of has a name like `last`."""
+
+    folder: str
+    patterns: tuple[_Pattern, ...]
+    last: re.Pattern[str]
+
+
 @dataclass(frozen=True, slots=True)
 class Ignored:
     """The .gitignore files in force in one folder, each with the folder it is in: the last line of them that fits decides."""
 
     context: ToolContext
-    levels: tuple[tuple[str, tuple[_Pattern, ...]], ...] = ()
+    levels: tuple[_Level, ...] = ()
 
     @classmethod
     def at(cls, context: ToolContext, top: Path) -> Ignored:
@@ -79,13 +88,16 @@ class Ignored:
         except (OSError, ToolError):
             return self
         found = tuple(_patterns(raw)) if len(raw) <= _LARGEST else ()
-        return Ignored(self.context, (*self.levels, (folder, found))) if found else self
+        return Ignored(self.context, (*self.levels, _Level(folder, found, _last_of_any(found)))) if found else self
 
     def leaves_out(self, path: str, is_folder: bool) -> bool:
         """Return whether what has this path, relative to the working folder and in a folder not ignored, is ignored."""
-        for folder, patterns in reversed(self.levels):
-            inside = path.removeprefix(folder).split("/")
-            for one in reversed(patterns):
+        name = path[path.rfind("/") + 1 :]
+        for level in reversed(self.levels):
+            if level.last.fullmatch(name) is None:
+                continue
+            inside = path.removeprefix(level.folder).split("/")
+            for one in reversed(level.patterns):
                 if one.speaks_of(inside, is_folder):
                     return not one.takes_back
         return False
@@ -110,6 +122,12 @@ def _patterns(raw: bytes) -> Iterator[_Pattern]:
         if names[-1] is None:  # all that is in a folder, not the folder
             names.append(_ANY)
         yield _Pattern(tuple(names), takes_back, text.endswith("/"))
+
+
+def _last_of_any(patterns: tuple[_Pattern, ...]) -> re.Pattern[str]:
+    """Return what a name must be like for any of the patterns to speak of a path that ends in it."""
+    last = {one.names[-1].pattern for one in patterns if one.names[-1] is not None}
+    return re.compile("|".join(f"(?:{one})" for one in sorted(last)), re.S)
 
 
 def _translated(part: str) -> str:

@@ -44,6 +44,7 @@ _KINDS = (
     (b"wOF2", "font"),
     (b"GGUF", "model weights"),
 )
+SKIP_MARKS = ("pyvenv.cfg", "CACHEDIR.TAG")
 _SKIPPED = {"__pycache__", "node_modules", ".venv", ".tox", ".nox", ".hg", ".svn", ".hypothesis", ".cache", ".eggs"}
 
 
@@ -137,10 +138,12 @@ def _most_used_end(text: str) -> str:
 
 def is_skipped(folder: os.DirEntry[str]) -> bool:
     """Return whether a folder is a virtual environment, a cache, or something else that a tool made."""
-    name = folder.name
-    if name in _SKIPPED or (name.startswith(".") and name.endswith("_cache")):
-        return True
-    return any(os.path.exists(os.path.join(folder.path, mark)) for mark in ("pyvenv.cfg", "CACHEDIR.TAG"))  # noqa: PTH110, PTH118
+    return is_skipped_name(folder.name) or any(os.path.exists(os.path.join(folder.path, mark)) for mark in SKIP_MARKS)  # noqa: PTH110, PTH118
+
+
+def is_skipped_name(name: str) -> bool:
+    """Return whether a folder's name alone says that a tool made it."""
+    return name in _SKIPPED or (name.startswith(".") and name.endswith("_cache"))
 
 
 def lines_of(text: str) -> list[str]:

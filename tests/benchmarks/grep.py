@@ -1,0 +1,75 @@
+"""What a search of 50,000 files costs, as a whole call of the tool: with ripgrep and without it, against ripgrep alone."""
+
+from __future__ import annotations
+
+import random
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from foundry import processes
+from foundry.plugins.api import ToolContext
+from foundry.plugins.standard_lib.grep_codebase import GrepCodebase
+from foundry.plugins.standard_lib.grep_ripgrep import ripgrep
+from tests.benchmarks.measure import Figure, ratio
+
+FILES = 50_000
+RUNS = 11
+PATTERNS = {"a text": "needle_in_tree", "an expression": r"class \w+\(Base\)", "a word of 10,000 files": "def common"}
+
+
+def figures() -> Iterator[Figure]:
+    """Yield the ratios of the medians, the calls taking turns; the first call of a session, which walks the tree, is told."""
+    with tempfile.TemporaryDirectory() as scratch:
+        root = Path(scratch).resolve()
+        size = _plant(root)
+        program = ripgrep(root)
+        if not program:
+            yield Figure("ripgrep is not there to compare with", 0, None)
+            return
+        context = ToolContext(root)
+        fast, own = GrepCodebase(context), GrepCodebase(context, program="")
+        first = _timed(lambda: fast.search("needle_in_tree"))
+        yield Figure("the first search in a session, ms", first, None, f"{FILES} files, {size / 1e6:.0f} MB")
+        for what, pattern in PATTERNS.items():
+            plain = ["--no-config", "--hidden", "--count", "--null", f"--regexp={pattern}", "."]
+            rounds = [
+                (
+                    _timed(lambda argv=[program, *plain]: processes.run(argv, cwd=root)),  # type: ignore[misc]
+                    _timed(lambda sought=pattern: fast.search(sought)),  # type: ignore[misc]
+                    _timed(lambda sought=pattern: own.search(sought)),  # type: ignore[misc]
+                )
+                for _ in range(RUNS)
+            ]
+            alone, ours, without = (list(one) for one in zip(*rounds, strict=True))
+            told = f"ripgrep {statistics.median(alone):.0f} ms"
+            yield Figure(f"{what}: with ripgrep, times ripgrep", ratio(ours, alone), 1.3, told)
+            yield Figure(f"{what}: without, times ripgrep", ratio(without, alone), None if "expression" in what else 6, told)
+
+
+def _timed(work: Callable[[], object]) -> float:
+    started = time.perf_counter()
+    work()
+    return (time.perf_counter() - started) * 1e3
+
+
+def _plant(root: Path) -> int:
+    """Write the tree and return its size: source-like lines, ten files a folder, a .gitignore."""
+    draw = random.Random(4)
+    words = ["".join(draw.choices("abcdefghijklmnopqrstuvwxyz", k=draw.randint(2, 11))) for _ in range(3000)]
+    lines = ["    " * draw.randint(0, 3) + " ".join(draw.choices(words, k=draw.randint(3, 12))) for _ in range(20_000)]
+    size = 0
+    for number in range(FILES):
+        part = number // 10
+        folder = root / f"pkg{part % 50}" / f"mod{part // 50 % 20}" / f"part{part}"
+        folder.mkdir(parents=True, exist_ok=True)
+        body = draw.sample(lines, draw.randint(10, 165))
+        if number % 5 == 0:
+            body.insert(1, f"def common_{number}(x):")
+        if number % 500 == 7:
+            body.insert(len(body) // 2, "class NeedleHere(Base):  # needle_in_tree")
+        size += (folder / f"file{number}.{'py' if number % 2 else 'ts'}").write_text("\n".join(body) + "\n")
+    (root / ".gitignore").write_text("*.log\n/build/\n__pycache__/\ndist/\n*.pyc\n.DS_Store\n")
+    return size

@@ -1,0 +1,269 @@
+"""Searching with ripgrep and without it: the same files and lines, and nothing that is not ours to read."""
+
+from __future__ import annotations
+
+import os
+import random
+import re
+import shutil
+import stat
+import sysconfig
+import time
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from foundry.plugins.api import ToolContext
+from foundry.plugins.standard_lib import grep_tree
+from foundry.plugins.standard_lib.grep_codebase import GrepCodebase, _wanted
+from foundry.plugins.standard_lib.grep_ripgrep import ripgrep
+
+BESIDE = str(Path(sysconfig.get_path("scripts"), "rg"))
+NAMES = (
+    "a.py",
+    "b.txt",
+    ".hidden",
+    "-",
+    "--pre",
+    "ü.md",
+    "a b",
+    "[x].py",
+    "!n",
+    "#c",
+    "new\nline",
+    "z",
+    ".env",
+    ".ENV.x",
+    "d*",
+    "back\\s",
+)
+FOLDERS = ("", "", "", "sub/", "sub/deep/", ".git/", "node_modules/", ".hide/", "-x/", "venv/", "sub/.ssh/", "build/")
+RULES = ("*.txt", "/build/", "!b.txt", "a*", "sub/deep", "**/z", "[x]*", "*", "!*/", "d\\*", "{a,b}.py", "#c", "\\#c", "sub/**")
+CONTENT = (
+    "needle",
+    "Needle",
+    "a needle b",
+    "other",
+    "grüße needle",
+    "class Shop:",
+    "\tfoo(x)",
+    "x" * 300 + "needle",
+    "",
+    "ſhop",
+    "ne\redle",
+)
+CODINGS = ("utf-8", "utf-8", "utf-8-sig", "utf-16", "utf-16-be", "utf-32", "latin-1")
+PATTERNS = (
+    "needle",
+    "^a ",
+    "needle$",
+    r"class \w+",
+    "(?i)NEEDLE",
+    "grüße",
+    r"\bneedle\b",
+    r"(\w)\1",
+    "(?<!a )needle",
+    "zzz",
+    "[",
+    "x{250}",
+    "SHOP",
+    ".",
+)
+
+
+def plant(root: Path, seed: int) -> None:
+    """A tree as hostile as a few files can make it."""
+    draw = random.Random(seed)
+    for _ in range(draw.randint(3, 14)):
+        path = root / (draw.choice(FOLDERS) + draw.choice(NAMES))
+        path.parent.mkdir(parents=True, exist_ok=True)
+        text = draw.choice(["\n", "\r\n", "\r"]).join(draw.choices(CONTENT, k=draw.randint(1, 6)))
+        coding = draw.choice(CODINGS)
+        raw = (b"\xfe\xff" if coding == "utf-16-be" else b"") + text.encode(coding, "replace")
+        if not path.is_dir():
+            path.write_bytes(raw + draw.choice([b"", b"", b"\0bin needle\n", b"\n"]))
+    for folder in draw.sample(["", "sub/", "sub/deep/"], 2):
+        if draw.random() < 0.6 and (root / folder).is_dir():
+            (root / folder / ".gitignore").write_text("\n".join(draw.sample(RULES, 2)) + "\n")
+    if draw.random() < 0.3:
+        (root / "sub").mkdir(exist_ok=True)
+        (root / "sub" / draw.choice(["CACHEDIR.TAG", "pyvenv.cfg"])).touch()
+    if draw.random() < 0.5 and not (root / "link").exists():
+        (root / "link").symlink_to(draw.choice(["/etc", "sub", "a.py", "nowhere"]))
+    if (root / ".env").exists() and not (root / "other-name").exists():
+        os.link(root / ".env", root / "other-name")
+
+
+def matches(text: str) -> str:
+    """An answer without the number of files looked into: what is no text is only counted out where it was looked at."""
+    return re.sub(r" in \d+ files(?=[;)])", "", text)
+
+
+@pytest.mark.slow
+@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.integers(0, 2**32), st.sampled_from(PATTERNS), st.sampled_from(["*", "*.py", "sub/**/*", "**/a*"]), st.integers(0, 2))
+def test_ripgrep_and_our_own_search_give_the_same_answer(tmp_path: Path, seed: int, pattern: str, glob: str, around: int) -> None:
+    root = tmp_path / f"{seed}-{random.random()}"
+    root.mkdir()
+    try:
+        plant(root, seed)
+        ours = GrepCodebase(ToolContext(root), program="").search(pattern, glob=glob, context=around)
+
+        assert matches(GrepCodebase(ToolContext(root), program=BESIDE).search(pattern, glob=glob, context=around)) == matches(
+            ours
+        )
+    finally:
+        shutil.rmtree(root)
+
+
+@pytest.fixture
+def program(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Path]:
+    """A ripgrep, and a file in which it writes down what it was called with and which files it then looks into."""
+    folder = tmp_path_factory.mktemp("bin")
+    told = folder / "told"
+    script = folder / "rg"
+    script.write_text(
+        f"""#!/bin/sh
+        env >> "{told}.env"; printf "%s\\n" "$@" >> "{told}.argv"; cat > "{told}.stdin"
+        for one in "$@"; do shift; [ "$one" = --count ] || set -- "$@" "$one"; done
+        "{BESIDE}" --files "$@" < "{told}.stdin" >> "{told}.files"
+        exec "{BESIDE}" --count "$@" < "{told}.stdin"
+        """
+    )
+    script.chmod(script.stat().st_mode | stat.S_IXUSR)
+    return str(script), told
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("glob", ["*", "*.py"])
+def test_ripgrep_looks_into_no_other_files_than_we_would(tmp_path: Path, program: tuple[str, Path], glob: str) -> None:
+    looked_into = 0
+    for seed in range(40):
+        root = tmp_path / str(seed)
+        root.mkdir()
+        plant(root, seed)
+        context = ToolContext(root)
+        listing = grep_tree.Tree(context).files(root, _wanted(glob), time.monotonic() + 10)
+        GrepCodebase(context, program=program[0]).search("zzzz", glob=glob)
+        files = program[1].with_suffix(".files")
+        told = set(files.read_text().split("\0")) - {""} if files.exists() else set()
+        files.unlink(missing_ok=True)
+
+        assert told <= {f"./{folder}{name}" for folder, names in listing.chunks for name in names}
+        looked_into += len(told)
+    assert looked_into > 5
+
+
+@pytest.mark.parametrize("program", ["", BESIDE])
+def test_nothing_protected_is_found_by_any_name(tmp_path: Path, program: str) -> None:
+    root = tmp_path / "work"
+    closed = root / "agents"
+    for name in (
+        ".env",
+        ".ENV.local",
+        "a/.env.prod",
+        ".git/config",
+        ".ssh/id",
+        "a/.foundry.json",
+        "agents/x/agent.config.json",
+        ".ｅnv",
+    ):
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_text("canary\n")
+    os.link(root / ".env", root / "notes.txt")
+    (tmp_path / "outside").mkdir()
+    (tmp_path / "outside" / "x.txt").write_text("canary\n")
+    (root / "out").symlink_to(tmp_path / "outside")
+    (root / "seen.txt").write_text("canary\n")
+    (root / "b.txt").write_text("other\n")
+
+    assert GrepCodebase(ToolContext(root, closed=(closed,)), program=program).search("canary") == "seen.txt:1: canary"
+
+
+def test_ripgrep_gets_no_options_from_elsewhere(
+    tmp_path: Path, program: tuple[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "conf").write_text("--follow\n--pre=cat\n")
+    monkeypatch.setenv("RIPGREP_CONFIG_PATH", str(tmp_path / "conf"))
+    for name in ("a.txt", "--pre=sh.txt", "b"):
+        (root := tmp_path / "work").mkdir(exist_ok=True)
+        (root / name).write_text("canary --pre=sh\n")
+
+    text = GrepCodebase(ToolContext(root), program=program[0]).search("--pre=sh", glob="*.txt")
+
+    assert text == "--pre=sh.txt:1: canary --pre=sh\na.txt:1: canary --pre=sh"
+    assert "RIPGREP" not in program[1].with_suffix(".env").read_text()
+    argv = program[1].with_suffix(".argv").read_text().splitlines()
+    assert "--no-config" in argv
+    assert argv.index("--") == len(argv) - 2
+
+
+def test_ripgrep_from_path_goes_before_the_one_beside_python_but_not_one_in_the_folder(
+    tmp_path: Path, program: tuple[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ripgrep.cache_clear()
+    monkeypatch.setenv("PATH", f"{Path(program[0]).parent}:{os.environ['PATH']}")
+    assert ripgrep(tmp_path) == program[0]
+    ripgrep.cache_clear()
+    assert ripgrep(Path(program[0]).parent) == BESIDE
+    ripgrep.cache_clear()
+
+
+def test_a_ripgrep_that_fails_is_done_without(tmp_path: Path) -> None:
+    broken = tmp_path / "rg"
+    broken.write_text("#!/bin/sh\necho broken >&2\nexit 2\n")
+    broken.chmod(0o755)
+    root = tmp_path / "work"
+    root.mkdir()
+    for name in ("a", "b"):
+        (root / name).write_text("needle\n")
+
+    assert GrepCodebase(ToolContext(root), program=str(broken)).search("needle") == "a:1: needle\nb:1: needle"
+
+
+# What is known of a tree ---------------------------------------------------------------------------------------------
+
+
+def test_what_changes_between_two_searches_is_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(grep_tree, "_COARSE", 0)  # as if all of it were old
+    for name in ("a/one.txt", "a/b/two.txt", "c/three.txt"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("needle\n")
+    grep = GrepCodebase(ToolContext(tmp_path))
+
+    def found() -> list[str]:
+        return [line.partition(":")[0] for line in grep.search("needle").splitlines()]
+
+    assert found() == ["a/b/two.txt", "a/one.txt", "c/three.txt"]
+    (tmp_path / "a/b/new.txt").write_text("needle\n")
+    assert found() == ["a/b/new.txt", "a/b/two.txt", "a/one.txt", "c/three.txt"]
+    (tmp_path / ".gitignore").write_text("two.txt\n")
+    assert found() == ["a/b/new.txt", "a/one.txt", "c/three.txt"]
+    (tmp_path / ".gitignore").write_text("new.txt # longer\nnew.txt\n")
+    assert found() == ["a/b/two.txt", "a/one.txt", "c/three.txt"]
+    (tmp_path / "c/CACHEDIR.TAG").touch()
+    assert found() == ["a/b/two.txt", "a/one.txt"]
+    (tmp_path / "c/CACHEDIR.TAG").unlink()
+    shutil.rmtree(tmp_path / "a/b")
+    (tmp_path / "a/b").symlink_to(tmp_path / "c")
+    assert found() == ["a/one.txt", "c/three.txt"]
+
+
+def test_a_tree_deeper_than_the_stack_is_searched(tmp_path: Path) -> None:
+    deep = tmp_path.joinpath(*["d"] * 1200)
+    handle = os.open(tmp_path, os.O_RDONLY)
+    for _ in range(1200):
+        os.mkdir("d", dir_fd=handle)
+        inner = os.open("d", os.O_RDONLY, dir_fd=handle)
+        os.close(handle)
+        handle = inner
+    with os.fdopen(os.open("x.txt", os.O_WRONLY | os.O_CREAT, dir_fd=handle), "w") as file:
+        file.write("needle\n")
+    os.close(handle)
+    (tmp_path / "a.txt").write_text("needle\n")
+
+    for program in ("", BESIDE):
+        lines = GrepCodebase(ToolContext(tmp_path), program=program).search("needle").splitlines()
+        assert lines == ["a.txt:1: needle", f"{'d/' * 1200}x.txt:1: needle"], deep
