@@ -124,6 +124,13 @@ class ToolDecided:
 
 
 @dataclass(frozen=True, slots=True)
+class ToolOutput:
+    """Lines that a running call's command has written, as many as a person can follow; the result holds them too."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class ToolReturned:
     """A call's result; `seconds` is the wall time it took."""
 
@@ -181,6 +188,7 @@ Event = (
     | Answered
     | ToolRequested
     | ToolDecided
+    | ToolOutput
     | ToolReturned
     | Retrying
     | HistoryTrimmed

@@ -17,6 +17,7 @@ class Bounds:
 
     `memory` is what the whole tree holds; `address_space` bounds each process besides (0: not, as Go, Java and Node reserve far
     more than they use). `output` bytes are kept of each stream, its beginning and its end; 64 times as many end the command.
+    `look` is how many seconds lie between two looks at what the kernel does not bound.
     """
 
     seconds: float = 60.0
@@ -28,6 +29,7 @@ class Bounds:
     disk: int = 256 << 20
     files: int = 256
     output: int = 1 << 20
+    look: float = 0.03
 
 
 @dataclass(frozen=True, slots=True)

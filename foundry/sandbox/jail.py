@@ -10,10 +10,11 @@ import resource
 import shutil
 import sys
 import tempfile
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -46,11 +47,14 @@ def run(
     stdin: bytes = b"",
     pass_fds: Sequence[int] = (),
     on_output: Callable[[str, str], None] | None = None,
+    on_started: Callable[[], None] | None = None,
+    stop: threading.Event | None = None,
     allow_none: bool = False,
     level: Level | None = None,
 ) -> Jailed:
     """Run `argv` in the cell and return how it ended; `on_output` hears ("out" or "err", text) as it comes.
 
+    `on_started` is called once the walls stand and the command begins. `stop` ends it, and then stop_all() does not.
     `level` asks for a weaker level than the best. Raises NotReadyError (code "no_jail") where no level holds and `allow_none`
     is false, CannotStart when the program is not there, FoundryError for a folder that cannot be given.
     """
@@ -59,7 +63,8 @@ def run(
         raise NotReadyError("no jail holds on this machine: " + "; ".join(probe().findings), HOW, code="no_jail")
     try:
         with prepared(list(argv), cell, level, pass_fds) as ready:
-            return _watched(ready, cell, stdin, on_output, level)
+            watched = partial(Watch, on_output=on_output, stop=stop, report=ready.report, on_started=on_started)
+            return _watched(ready, cell, stdin, watched, level)
     except _Broken as error:
         raise NotReadyError(f"the jail (level {level}) could not be built: {error}", HOW, code="no_jail") from None
 
@@ -91,7 +96,7 @@ def _lacks(level: Level) -> str | None:
         return "the kernel has no Landlock"
     try:
         with prepared(["/bin/sh", "-c", "exit 7"], Cell(bounds=Bounds(seconds=20)), level, ()) as ready:
-            ended = _watched(ready, Cell(), b"", None, level)
+            ended = _watched(ready, Cell(), b"", partial(Watch, on_output=None), level)
     except (OSError, _Broken, FoundryError) as error:
         return f"{'bubblewrap' if level == 'strong' else 'Landlock'} does not work here: {error}"
     return None if ended.code == 7 else f"level {level} does not work here: {ended.err.strip()[:300] or ended.ended}"
@@ -117,9 +122,9 @@ class Ready:
     helpers: int
 
 
-def _watched(ready: Ready, cell: Cell, stdin: bytes, on_output: Callable[[str, str], None] | None, level: Level) -> Jailed:
+def _watched(ready: Ready, cell: Cell, stdin: bytes, watched: Callable[..., Watch], level: Level) -> Jailed:
     process = processes.start(ready.argv, env=ready.env, cwd=Path("/"), pass_fds=ready.handles)
-    watch = Watch(process, cell.bounds, ready.places, on_output, helpers=ready.helpers)
+    watch = watched(process, cell.bounds, ready.places, helpers=ready.helpers)
     os.close(ready.report_writer)
     ended = watch.run(stdin)
     seconds = watch.seconds

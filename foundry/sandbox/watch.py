@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import contextlib
 import os
 import selectors
@@ -14,7 +15,6 @@ from pathlib import Path
 from foundry.processes import Running, TimedOut, feed
 from foundry.sandbox.cell import Bounds, Ended
 
-_LOOK = 0.03
 _FLOOD = 64
 
 _under_way: set[Watch] = set()
@@ -22,10 +22,20 @@ _guard = threading.Lock()
 
 
 def stop_all() -> None:
-    """End every jailed command of this process that is under way; each says "interrupted"."""
+    """End every jailed command of this process that is under way but those that are stopped by an event of their own.
+
+    Each says "interrupted".
+    """
     with _guard:
         for one in _under_way:
-            one.stopped = True
+            if not one.lasts:
+                one.stop.set()
+
+
+def running() -> list[Running]:
+    """Return the outermost process of every jailed command that is under way."""
+    with _guard:
+        return [one.process for one in _under_way]
 
 
 class Kept:
@@ -63,12 +73,20 @@ class Watch:
         on_output: Callable[[str, str], None] | None,
         *,
         helpers: int,
+        stop: threading.Event | None = None,
+        report: int = -1,
+        on_started: Callable[[], None] | None = None,
     ) -> None:
         self.process = process
         self.bounds = bounds
         self.on_output = on_output
+        self.lasts = stop is not None
+        self.stop = stop or threading.Event()
+        self._report = report
+        self._on_started = on_started
         self.kept = {"out": Kept(bounds.output), "err": Kept(bounds.output)}
-        self.stopped = False
+        # A character may come in two chunks.
+        self._decoders = {kind: codecs.getincrementaldecoder("utf-8")("replace") for kind in self.kept}
         self._helpers = helpers  # bubblewrap's own processes are no fault of the command's
         self._disk = _Disk(places, bounds.disk)
         self._started = time.monotonic()
@@ -106,19 +124,30 @@ class Watch:
                 selector.register(stdin, selectors.EVENT_WRITE, "in")
             else:
                 stdin.close()
-            while any(key.data != "in" for key in selector.get_map().values()):
+            if self._on_started:
+                selector.register(self._report, selectors.EVENT_READ, "report")
+            while any(key.data in self.kept for key in selector.get_map().values()):
                 if why := self._broken():
                     return why
-                for key, _ in selector.select(_LOOK):
+                for key, _ in selector.select(self.bounds.look):
                     if key.data == "in":
                         data = feed(selector, stdin, data)
+                    elif key.data == "report":
+                        selector.unregister(key.fileobj)
+                        self._started_at_last()
                     else:
                         self._read(selector, key)
+        wait = 0.002
         while self.process.poll() is None:
             if why := self._broken():
                 return why
-            time.sleep(0.002)
+            time.sleep(wait)
+            wait = min(2 * wait, self.bounds.look)
         return "itself"
+
+    def _started_at_last(self) -> None:
+        if self._on_started:
+            self._on_started()
 
     def _read(self, selector: selectors.BaseSelector, key: selectors.SelectorKey) -> None:
         chunk = os.read(key.fd, 65536)
@@ -127,18 +156,18 @@ class Watch:
             return
         self.kept[key.data].add(chunk)
         if self.on_output:
-            self.on_output(key.data, chunk.decode("utf-8", "replace"))
+            self.on_output(key.data, self._decoders[key.data].decode(chunk))
 
     def _broken(self) -> Ended | None:
         """Return which bound is broken, if any; the costly looks are taken every few hundredths of a second."""
         now = time.monotonic()
-        if self.stopped:
+        if self.stop.is_set():
             return "interrupted"
         if now - self._started > self.bounds.seconds:
             return "time"
         if max(one.total for one in self.kept.values()) > _FLOOD * self.bounds.output:
             return "output"
-        if now - self._looked < _LOOK:
+        if now - self._looked < self.bounds.look:
             return None
         self._looked = now
         pids = list(tree(self.process.pid))
@@ -242,6 +271,7 @@ def _resident(pid: int) -> int:
 
 def end_tree(process: Running) -> None:
     """End the process and its descendants: those who watch over them are asked first, then all are killed."""
+    left: list[int] = []
     if process.poll() is None:
         left = list(tree(process.pid))
         with contextlib.suppress(OSError):
@@ -251,6 +281,18 @@ def end_tree(process: Running) -> None:
                 with contextlib.suppress(OSError):
                     os.kill(one, signal.SIGKILL)
     process.wait()
+    deadline = time.monotonic() + 1
+    while time.monotonic() < deadline and any(map(_lives, left)):
+        time.sleep(0.002)  # those inside go a moment after those who watched over them
+
+
+def _lives(pid: int) -> bool:
+    """Return whether a process does anything any more; one that has ended may wait for long to be asked how."""
+    try:
+        state = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b") ")[2][:1]
+    except OSError:
+        return False
+    return state not in b"ZX"
 
 
 def _gone(process: Running, seconds: float) -> bool:

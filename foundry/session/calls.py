@@ -9,7 +9,18 @@ from collections.abc import AsyncGenerator, Awaitable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
-from foundry.messages import Event, Message, Notice, ToolCall, ToolDecided, ToolRequested, ToolResult, ToolReturned, ToolSpec
+from foundry.messages import (
+    Event,
+    Message,
+    Notice,
+    ToolCall,
+    ToolDecided,
+    ToolOutput,
+    ToolRequested,
+    ToolResult,
+    ToolReturned,
+    ToolSpec,
+)
 from foundry.plugins.api import Changed, Plan, ToolError
 from foundry.plugins.schema import parse_arguments
 from foundry.plugins.strict import BoundTool
@@ -24,9 +35,13 @@ _CUT_CALL = "Not run: your message was cut at its length limit. Call again with 
 
 
 class Tools(Protocol):
-    """What a session needs of a toolbox; while calls run, `on_emit` hears what tools say, from any thread."""
+    """What a session needs of a toolbox.
+
+    While calls run, `on_emit` hears what tools say and `on_show` lines of what they run, from any thread.
+    """
 
     on_emit: Any
+    on_show: Any
 
     def specs(self) -> Sequence[ToolSpec]: ...
     def find(self, name: str) -> BoundTool | None: ...
@@ -117,6 +132,7 @@ class CallRound:
         loop = asyncio.get_running_loop()
         happened: asyncio.Queue[Event | tuple[int, str, bool, float]] = asyncio.Queue()
         self._tools.on_emit = lambda text: loop.call_soon_threadsafe(happened.put_nowait, Notice(text))
+        self._tools.on_show = lambda text: loop.call_soon_threadsafe(happened.put_nowait, ToolOutput(text))
         tasks = [asyncio.ensure_future(self._one(happened, ready)) for ready in allowed]
         waited_for = len(tasks)
         try:
@@ -128,7 +144,7 @@ class CallRound:
                 waited_for -= 1
                 yield self._returned(event[0], event[1], ok=event[2], seconds=event[3])
         finally:
-            self._tools.on_emit = None
+            self._tools.on_emit = self._tools.on_show = None
             for task in tasks:
                 task.cancel()
             if waited_for:
@@ -164,9 +180,9 @@ class CallRound:
         raise ToolError("Not done: what it is about is changed by somebody else again and again. Look at it, then try again.")
 
     def _denied(self, place: int, granted: Granted, repeated: int) -> ToolReturned:
-        if repeated and granted.decision.by == "nobody":  # the loop guard's: a model that goes on without is not held up
+        if repeated:
             self._tally.refused(self.calls[place])
-        else:
+        if not (repeated and granted.decision.by == "nobody"):  # the loop guard's: a model that goes on without is not held up
             self._denials += 1
         return self._returned(place, f"Denied. {granted.decision.reason}", ok=False)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 
-from foundry.console import Console, fit, one_line, width_of
+from foundry.console import Console, fit, one_line, visible, width_of
 from foundry.errors import FoundryError
 from foundry.markdown import MarkdownStream
 from foundry.messages import (
@@ -19,6 +19,7 @@ from foundry.messages import (
     TextDelta,
     ToolCall,
     ToolDecided,
+    ToolOutput,
     ToolRequested,
     ToolReturned,
     TurnEnded,
@@ -55,6 +56,8 @@ class Face:
             self._waiting = ""  # a person may be asked now, on a line that no clock should write over
         elif isinstance(event, ToolDecided | ToolReturned):
             self._tool(event)
+        elif isinstance(event, ToolOutput):
+            self._output(event.text)
         elif isinstance(event, TurnEnded):
             self._ended(event)
         else:
@@ -104,6 +107,13 @@ class Face:
             room = max(self._console.columns() - width_of(ended) - 6, self._console.columns() // 2)
             self._console.step(f"{fit(self._calls.get(event.result.call_id, event.result.name), room)} → {ended}")
         self._wait_for(", ".join(self._running.values()) or "thinking")
+
+    def _output(self, text: str) -> None:
+        """Show lines of a command, each behind a bar, so that none of them looks like a line of ours."""
+        self._apart()
+        room = self._console.columns() - 1
+        self._console.aside("\n".join(fit(f"  │ {visible(line.expandtabs(4))}", room) for line in text.split("\n")))
+        self.tick()
 
     def _ended(self, event: TurnEnded) -> None:
         self._waiting = ""

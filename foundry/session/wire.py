@@ -6,6 +6,7 @@ import asyncio
 import signal
 from collections.abc import Callable
 from contextlib import aclosing
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from foundry.console import Console
@@ -17,11 +18,13 @@ from foundry.messages import (
     Retrying,
     TextDelta,
     ToolDecided,
+    ToolOutput,
     ToolRequested,
     ToolReturned,
     TurnEnded,
     to_json,
 )
+from foundry.plugins.strict import in_thread
 from foundry.session.calls import shown_arguments
 from foundry.session.clean import CleanEvents
 from foundry.session.opening import Opening, Ready, get_ready
@@ -60,7 +63,7 @@ def one_shot(opening: Opening) -> int:
         return error.exit_code
     face: Any = {"text": Text, "json": Envelope, "events": Lines}[output](console, ready)
     try:
-        return asyncio.run(_play(ready, text, face))
+        return asyncio.run(_play(ready, text, face, opening, asks))
     finally:
         if editing:
             editing.close()
@@ -78,7 +81,7 @@ def _edit_mode(opening: Opening, ready: Ready, asks: Asker | None) -> Editing | 
     return editing
 
 
-async def _play(ready: Ready, text: str, face: Any) -> int:
+async def _play(ready: Ready, text: str, face: Any, opening: Opening, asks: Asker | None) -> int:
     """Run the turn through the face; SIGINT, SIGTERM and SIGHUP stop it in good order."""
     task = asyncio.current_task()
     caught: list[int] = []
@@ -92,6 +95,8 @@ async def _play(ready: Ready, text: str, face: Any) -> int:
     end: TurnEnded | None = None
     with signals(stop, signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         face.start()
+        for notice in await _with_servers(opening, asks):
+            face.show(Notice(ready.redactor.clean(notice)))
         async with aclosing(ready.session.turn(text)) as events:
             async for raw in events:
                 for event in clean(raw):
@@ -103,6 +108,16 @@ async def _play(ready: Ready, text: str, face: Any) -> int:
     code = 128 + caught[0] if caught else failure.exit_code if failure else _EXITS[end.stop]
     face.end(end, code)
     return code
+
+
+async def _with_servers(opening: Opening, asks: Asker | None) -> list[str]:
+    """Wait for the MCP servers, whose tools the answer may need, a bounded time; return what is to be said of them."""
+    if not opening.servers:
+        return []
+    from foundry.session.mcp.asking import WAIT_SECONDS, settle
+
+    await in_thread(partial(opening.servers.wait, WAIT_SECONDS))
+    return await settle(opening.servers, asks, opening.console)
 
 
 def _check_size(text: str, ready: Ready) -> None:
@@ -140,6 +155,9 @@ class Text:
         elif isinstance(event, ToolRequested) and self._told:
             self._finish_line()
             self._console.step(event.call.name)
+        elif isinstance(event, ToolOutput) and self._told:
+            self._finish_line()
+            self._console.aside("\n".join(f"  │ {line}" for line in event.text.split("\n")))
 
     def end(self, end: TurnEnded, code: int) -> None:
         self._finish_line()
@@ -215,7 +233,8 @@ class Lines:
             self.show(Notice(notice))
 
     def show(self, event: Event) -> None:
-        self._console.line(to_json(event))
+        if not isinstance(event, ToolOutput):  # for eyes: the result says it all
+            self._console.line(to_json(event))
 
     def end(self, end: TurnEnded, code: int) -> None:
         """Nothing is left to say."""

@@ -163,3 +163,29 @@ def test_another_folder_than_the_one_shown_is_not_worked_in(tmp_path: Path) -> N
 def test_what_cannot_be_run_is_refused_before_anybody_is_asked(tmp_path: Path, command: str, timeout: float) -> None:
     with pytest.raises(ToolError):
         planned(tmp_path, command, timeout=timeout)
+
+
+@AT_STRONG
+@pytest.mark.parametrize(
+    ("command", "aside"),
+    [
+        ("echo '{}' > src/agent.config.json", set()),  # what lies beside it was no agent's before, and is none after
+        ("mv src/main.py agents/Anna/", {"main.py.aside"}),
+        ("mv src .vscode", {".vscode.aside"}),
+        ("mkdir .husky; mv src .husky/; echo x > .husky/x", {".husky.aside"}),
+        ("mkdir src/.git; echo x > src/.git/config; echo x > .npmrc", set()),
+    ],
+)
+def test_what_was_there_before_is_never_removed_with_what_a_command_may_not_make(
+    project: Path, command: str, aside: set[str]
+) -> None:
+    (project / "agents" / "Anna" / "main.py").unlink()
+    (project / "src").mkdir()
+    (project / "src" / "main.py").write_text("the person's")
+    told = planned(project, command).do()
+
+    assert "taken away again" in told
+    assert [one.read_text() for one in project.rglob("main.py*") if one.is_file()] == ["the person's"]
+    assert {one.name for one in project.glob(".foundry-aside-*/*/*")} == aside
+    assert not any((project / one).exists() for one in ("src/agent.config.json", ".vscode", ".husky", "src/.git", ".npmrc"))
+    assert "the person" not in planned(project, "cat .foundry-aside-*/*/* .foundry-aside-*/*/*/*; true").do() or not aside
