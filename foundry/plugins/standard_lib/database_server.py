@@ -1,0 +1,233 @@
+"""A database server that DATABASE_URL names, by SQLAlchemy: one statement at a time, reads in transactions that cannot write."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import os
+import re
+import socket
+import threading
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from foundry.plugins.api import ToolError
+from foundry.plugins.built_ins import needs
+from foundry.text import one_line
+
+if TYPE_CHECKING:
+    from sqlalchemy.engine import URL, Connection, Engine
+
+SECONDS = 10
+_CONNECTING = 10
+_GRACE = 5.0
+_AT_ONCE = 20  # rows
+_MOST_FETCHED = 4_000_000  # characters
+_KINDS = {
+    **dict.fromkeys(("postgresql", "postgres", "postgresql+psycopg"), "postgresql+psycopg"),
+    **dict.fromkeys(("mysql", "mariadb", "mysql+pymysql", "mariadb+pymysql"), "mysql+pymysql"),
+}
+_PORTS = {"postgresql+psycopg": 5432, "mysql+pymysql": 3306}
+# What an address may say beside its host: nothing by which it would lead to another host or to files of this machine.
+_ALLOWED = frozenset(
+    ("sslmode", "sslrootcert", "application_name", "charset", "ssl_ca", "ssl_verify_cert", "ssl_verify_identity")
+)
+_ROWS = frozenset(("select", "with", "values", "table"))
+_TELLS = frozenset(("explain", "show", "describe", "desc"))
+_LEADING = re.compile(r"(?:\s+|--[^\n]*(?:\n|$)|/\*.*?\*/|\()*", re.DOTALL)
+_TO_A_FILE = re.compile(r"\binto\s*(?:/\*.*?\*/\s*)*(?:outfile|dumpfile)\b", re.IGNORECASE | re.DOTALL)
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """A database on a server; its address, which holds a password, is shown by no `repr`."""
+
+    url: URL = field(repr=False)
+    host: str
+
+    def read(self, sql: str, parameters: Sequence[Any], most: int) -> dict[str, Any]:
+        """Return the rows of a statement that only reads. Raises ToolError."""
+        word = first_word(sql)
+        if word not in _ROWS | _TELLS or _TO_A_FILE.search(sql):
+            raise ToolError(
+                "query only reads: SELECT, WITH, VALUES, EXPLAIN or SHOW. Use execute for a statement that changes something."
+            )
+        with self._connected(reads=True) as connection:
+            if word in _TELLS and connection.dialect.name == "postgresql":
+                return _prepared(connection, sql, parameters, most)
+            options = connection.execution_options(stream_results=True, max_row_buffer=_AT_ONCE, no_parameters=not parameters)
+            with contextlib.closing(options.exec_driver_sql(sql, tuple(parameters) if parameters else None)) as found:
+                return _taken(list(found.keys()), found, most)
+
+    def write(self, sql: str, parameters: Sequence[Any], most: int) -> dict[str, Any]:
+        """Do one statement in a transaction of its own and return its rows and how many it changed. Raises ToolError."""
+        if first_word(sql) in ("begin", "start", "commit", "rollback", "abort", "end", "savepoint", "prepare", "copy", "lock"):
+            raise ToolError(
+                "execute does one statement in a transaction of its own, and no COPY. Give an INSERT, UPDATE, DELETE, …"
+            )
+        with self._connected(reads=False) as connection:
+            if connection.dialect.name == "postgresql":
+                answer = _prepared(connection, sql, parameters, most)
+            else:
+                options = connection.execution_options(no_parameters=not parameters)
+                found = options.exec_driver_sql(sql, tuple(parameters) if parameters else None)
+                answer = _taken(list(found.keys()), found, most) if found.returns_rows else _taken([], None, most)
+                answer["changes"] = max(found.rowcount, 0)
+            connection.commit()
+            return answer
+
+    def tables(self, most: int) -> dict[str, Any]:
+        """Return what tables and views the default schema has. Raises ToolError."""
+        from sqlalchemy import inspect
+
+        with self._connected(reads=True) as connection:
+            looked = inspect(connection)
+            named = [("table", one) for one in looked.get_table_names()] + [("view", one) for one in looked.get_view_names()]
+            found = []
+            for kind, name in sorted(named, key=lambda one: one[1])[:most]:
+                columns = [[one["name"], str(one["type"])] for one in looked.get_columns(name)][:200]
+                found.append({"kind": kind, "name": name, "columns": columns, "rows": None})
+            return {"tables": found, "more": len(named) > most}
+
+    @contextlib.contextmanager
+    def _connected(self, *, reads: bool) -> Iterator[Connection]:
+        """Give a connection in a transaction that is rolled back, with all bounds set. Raises ToolError, no secret in it."""
+        from sqlalchemy import NullPool, create_engine
+        from sqlalchemy.exc import SQLAlchemyError
+
+        engine = create_engine(self.url, poolclass=NullPool, connect_args=self._connecting())
+        try:
+            with _within(engine, SECONDS + _GRACE) as late, engine.connect() as connection:
+                try:
+                    _begin(connection, reads=reads)
+                    yield connection
+                finally:
+                    if late.is_set():
+                        connection.invalidate()
+                    else:
+                        with contextlib.suppress(SQLAlchemyError):
+                            connection.rollback()
+        except ToolError:
+            raise
+        except Exception as error:  # drivers raise what they like, and their words may hold the address
+            raise ToolError(f"The database on {self.host}: {self._told(error)}") from None
+        finally:
+            engine.dispose()
+
+    def _connecting(self) -> dict[str, Any]:
+        if self.url.drivername.startswith("postgresql"):
+            return {"connect_timeout": _CONNECTING, "tcp_user_timeout": 1000 * SECONDS}
+        return {"connect_timeout": _CONNECTING, "read_timeout": SECONDS + _GRACE, "write_timeout": SECONDS + _GRACE}
+
+    def _told(self, error: Exception) -> str:
+        """Return what the driver says, on one line; only what kind of error it is where it repeats the address or password."""
+        text = one_line(str(getattr(error, "orig", None) or error), 500)
+        secrets = [one for one in (self.url.password, self.url.render_as_string(hide_password=False)) if one]
+        if any(str(one) in text for one in secrets):
+            text = type(error).__name__
+        if "statement timeout" in text or "maximum statement execution time" in text:
+            return f"it took longer than {SECONDS} seconds. Ask for less, or use an index."
+        return text
+
+
+def server_of(address: str) -> Server:
+    """Return the server that DATABASE_URL names. Raises ToolError for what it cannot be, and where a library is missing."""
+    if importlib.util.find_spec("sqlalchemy") is None:
+        raise ToolError(f"A database server {needs('database', 'sqlalchemy')}. SQLite files of the working folder need nothing.")
+    from sqlalchemy.engine import make_url
+    from sqlalchemy.exc import ArgumentError
+
+    try:
+        url = make_url(address.strip())
+        port = url.port
+    except (ArgumentError, ValueError):
+        raise ToolError(f"DATABASE_URL cannot be read. It is such as {_SUCH_AS}") from None
+    kind = _KINDS.get(url.drivername)
+    if kind is None:
+        raise ToolError(f"DATABASE_URL is for PostgreSQL or MySQL, such as {_SUCH_AS} An SQLite file is given by its path.")
+    if importlib.util.find_spec(driver := kind.partition("+")[2]) is None:
+        raise ToolError(f"This database {needs('database', driver)}.")
+    if not url.host or "," in url.host or "/" in url.host:
+        raise ToolError(f"DATABASE_URL names no single host. It is such as {_SUCH_AS}")
+    if odd := sorted(set(url.query) - _ALLOWED):
+        raise ToolError(
+            f"DATABASE_URL says {', '.join(odd)}, which is not taken here. It may say: {', '.join(sorted(_ALLOWED))}."
+        )
+    port = port or _PORTS[kind]
+    return Server(url.set(drivername=kind, port=port), f"{url.host}:{port}")
+
+
+_SUCH_AS = "postgresql://name:password@db.example.org/shop."
+
+
+def first_word(sql: str) -> str:
+    """Return the word that a statement begins with, in lower case; what is before it are blanks, comments and brackets."""
+    found = re.match(r"[A-Za-z]+", sql[_LEADING.match(sql).end() :])  # type: ignore[union-attr]
+    return found.group().lower() if found else ""
+
+
+def _begin(connection: Connection, *, reads: bool) -> None:
+    """Begin the transaction with its bounds; a server that cannot keep them raises."""
+    if connection.dialect.name == "postgresql":
+        for name in ("statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout"):
+            connection.exec_driver_sql(f"SET LOCAL {name} = {SECONDS * 1000}")
+        if reads:
+            connection.exec_driver_sql("SET TRANSACTION READ ONLY")
+        return
+    mariadb = getattr(connection.dialect, "is_mariadb", False)
+    bound = f"max_statement_time = {SECONDS}" if mariadb else f"max_execution_time = {SECONDS * 1000}"
+    connection.exec_driver_sql(f"SET SESSION {bound}")
+    connection.exec_driver_sql(f"SET SESSION innodb_lock_wait_timeout = {SECONDS}")
+    if reads:
+        connection.exec_driver_sql("SET SESSION TRANSACTION READ ONLY")
+        connection.exec_driver_sql("START TRANSACTION READ ONLY")
+
+
+def _prepared(connection: Connection, sql: str, parameters: Sequence[Any], most: int) -> dict[str, Any]:
+    """Do a statement on PostgreSQL as a prepared one: the server takes no second statement there."""
+    driver: Any = connection.connection.driver_connection
+    with driver.cursor() as cursor:
+        cursor.execute(sql, tuple(parameters) if parameters else None, prepare=True)
+        answer = _taken([one.name for one in cursor.description or ()], cursor if cursor.description else None, most)
+        answer["changes"] = max(cursor.rowcount, 0) if not cursor.description else 0
+        return answer
+
+
+def _taken(columns: Sequence[str], found: Any, most: int) -> dict[str, Any]:
+    """Return the first rows of a result; no more are fetched than fit, whatever their size."""
+    rows: list[list[Any]] = []
+    room = _MOST_FETCHED
+    while found is not None and len(rows) <= most and room > 0 and (some := found.fetchmany(_AT_ONCE)):
+        rows += [list(one) for one in some]
+        room -= sum(len(one) if isinstance(one, str | bytes) else 20 for row in some for one in row)
+    return {"columns": list(columns), "rows": rows[:most], "more": len(rows) > most or room <= 0, "changes": 0}
+
+
+@contextlib.contextmanager
+def _within(engine: Engine, seconds: float) -> Iterator[threading.Event]:
+    """End the engine's connection so many seconds after it was made, for a server that has gone silent; tells whether it was."""
+    from sqlalchemy import event
+
+    late = threading.Event()
+    handles: list[int] = []
+
+    def end() -> None:
+        late.set()
+        for one in handles:
+            with contextlib.suppress(OSError), socket.socket(fileno=os.dup(one)) as connected:
+                connected.shutdown(socket.SHUT_RDWR)
+
+    timer = threading.Timer(seconds, end)
+    timer.daemon = True
+
+    def began(driver: Any, _record: Any) -> None:
+        if hasattr(driver, "fileno"):  # PyMySQL has none, and bounds of its own on each read
+            handles.append(driver.fileno())
+        timer.start()
+
+    event.listen(engine, "connect", began, insert=True)  # before SQLAlchemy itself asks the server anything
+    try:
+        yield late
+    finally:
+        timer.cancel()
