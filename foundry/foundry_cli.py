@@ -9,13 +9,13 @@ from typing import Any
 
 import click
 
-from foundry import code_cli, upkeep_cli, words
+from foundry import code_cli, mcp_cli, upkeep_cli, words
 from foundry.agent.folder import Home
 from foundry.console import Console, utf8_streams
 from foundry.errors import FoundryError, UsageError
 from foundry.faces import agent, cli, face
 
-__all__ = ["cli", "code_cli", "main", "upkeep_cli"]
+__all__ = ["cli", "code_cli", "main", "mcp_cli", "upkeep_cli"]
 
 # agents --------------------------------------------------------------------------------------------------------------
 
@@ -28,8 +28,9 @@ __all__ = ["cli", "code_cli", "main", "upkeep_cli"]
     "--tools",
     metavar="X,Y",
     shell_complete=words.tool_names,
-    help="Plugins or tools of the standard library (see: foundry tools).",
+    help="Plugins or tools of the standard library, or of a package it depends on (see: foundry tools).",
 )
+@click.option("--copy-tools", is_flag=True, help="Copy the standard library's tools into it as plugins of its own, to change.")
 @click.option("--blueprint", default="plain", show_default=True, shell_complete=words.blueprint_names, help="What to start from.")
 @click.option("--model", default="", metavar="PROVIDER:NAME", help="The model it thinks with (default: chosen at each start).")
 @click.option("--instructions", default="", metavar="TEXT|@FILE", help="What it is told before every conversation.")
@@ -60,6 +61,7 @@ def create(console: Console, home: Home, name: str, **given: Any) -> int | None:
         description=given["description"],
         dependencies=words.listed(given["dependencies"]),
         tools=None if given["tools"] is None else words.listed(given["tools"]),
+        copy_tools=given["copy_tools"],
         blueprint=given["blueprint"],
         model=given["model"],
         instructions=words.text_or_file(given["instructions"], "--instructions"),

@@ -7,7 +7,7 @@ are filled in. What a blueprint lacks of main.py and README.md comes from `plain
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from string import Template
@@ -70,13 +70,16 @@ def define(plan: Blueprint, name: str, given: Mapping[str, Any]) -> AgentDefinit
         raise UsageError(str(error)) from None
 
 
-def render(name: str, definition: AgentDefinition) -> dict[str, str]:
-    """Return the files of an agent made from the blueprint `name`, as texts by relative path. Raises NotFoundError."""
+def render(name: str, definition: AgentDefinition, more_tools: Sequence[str] = ()) -> dict[str, str]:
+    """Return the files of an agent made from the blueprint `name`, as texts by relative path. Raises NotFoundError.
+
+    `more_tools` are lines of its README beside the tools that its definition names.
+    """
     words = {
         "name": definition.name,
         "description": definition.description or "An agent.",
         "model": definition.model or "whichever is there: a key's provider, a running Ollama, else the embedded model",
-        "tools": "\n".join(f"- `{tool}`" for tool in definition.tools) or "None yet.",
+        "tools": "\n".join([*(f"- `{tool}`" for tool in definition.tools), *(f"- {one}" for one in more_tools)]) or "None yet.",
         "env": "\n".join(f"- `{key}`: {why or 'needed by this agent'}" for key, why in definition.env.items()) or "None.",
     }
     made = dict(_files(blueprint(PLAIN).files, words))

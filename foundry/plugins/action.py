@@ -8,7 +8,7 @@ from typing import Any
 
 from foundry.agent.policy import Action, Column
 from foundry.plugins.api import Preview, is_trusted
-from foundry.plugins.cards import ALL_EFFECTS
+from foundry.plugins.cards import ALL_EFFECTS, TO_ACCEPT
 
 PATH_ARGUMENTS = ("path", "folder", "file", "to")
 _COLUMN_OF: Mapping[str, Column] = {"reads": "reads", "writes": "writes", "runs": "runs", "network": "network"}
@@ -30,10 +30,12 @@ def action_of(
     What a plugin says of its own effects counts only when `accepted`; until then it does everything.
     """
     root = work.resolve()
-    known = origin != "own" or accepted
-    paths = _paths(arguments, preview, root) if origin != "own" else ()
+    known = origin not in TO_ACCEPT or accepted
+    paths = _paths(arguments, preview, root) if origin not in TO_ACCEPT else ()
     columns: set[Column] = {_COLUMN_OF[one] for one in (effects if known else ALL_EFFECTS) if one in _COLUMN_OF}
     shown = preview or Preview("")
+    if origin == "mcp":  # another's program: whatever it says of its tools, it can reach the network
+        columns.add("network")
     if origin == "edit":  # it works on a copy that counts for nothing; but what it fetches, it fetches
         columns = {"network"} if shown.hosts else {"reads"}
     else:
@@ -49,7 +51,7 @@ def action_of(
         shown.scope,
         code,
         known,
-        bool(shown.hosts and shown.scope),
+        bool(shown.scope and (shown.hosts or origin == "mcp")),  # a server that was accepted is where it goes
     )
 
 

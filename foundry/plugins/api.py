@@ -27,7 +27,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, BinaryIO, Literal, TypeVar, overload
+from typing import Any, BinaryIO, Literal, Protocol, TypeVar, overload
 
 Effect = Literal["reads", "writes", "runs", "network"]
 Method = TypeVar("Method", bound=Callable[..., Any])
@@ -153,6 +153,9 @@ class Variables:
         """Let the person give a variable a value, which is kept in .env, and return whether they did. Raises ToolError."""
         raise ToolError(f"Nobody is there to give {name} a value. It is set with: foundry env NAME set {name}")
 
+    def stop(self) -> None:
+        """Take back what the person is being asked: the call that wanted it is over."""
+
 
 class Foundry:
     """Foundry's own commands, as a tool may run them for the person; this one has none."""
@@ -171,11 +174,34 @@ class Foundry:
         """End the command that runs, if one does."""
 
 
+class Cleaner(Protocol):
+    """Takes secrets out of text that comes in pieces."""
+
+    def feed(self, text: str) -> str:
+        """Return what can be passed on now that `text` has come."""
+
+    def end(self) -> str:
+        """Return what was held back, as a secret could have begun there: no more text comes."""
+
+
+class AsItIs:
+    """The cleaner that knows of no secrets."""
+
+    def feed(self, text: str) -> str:
+        return text
+
+    def end(self) -> str:
+        return ""
+
+
 @dataclass(frozen=True, slots=True)
 class ToolContext:
     """What a tool is handed: the folder it may touch, the run's id, `limit` characters a result may have, `emit` to say a line.
 
     `variables` are what of its .env and the shell the agent was given, `foundry` runs Foundry's own commands.
+
+    `show` puts lines of what runs on the person's screen, beside the result that holds them too; `cleaner` makes what takes the
+    secrets out of text that comes in pieces.
 
     `closed` are folders that stay out of bounds though they may be `folder` or lie inside it: the agent's own. A `folder` inside
     a closed one, its workspace, is open.
@@ -188,6 +214,8 @@ class ToolContext:
     closed: tuple[Path, ...] = ()
     variables: Variables = field(default_factory=Variables)
     foundry: Foundry = field(default_factory=Foundry)
+    show: Callable[[str], None] = field(default=lambda _: None)
+    cleaner: Callable[[], Cleaner] = AsItIs
 
     def path(self, given: str) -> Path:
         """Return `given` as a real path inside the folder. Raises ToolError for one outside, also by a link, or protected."""

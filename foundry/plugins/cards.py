@@ -15,16 +15,18 @@ from foundry.errors import FoundryError
 from foundry.files import BadFileError, nearest, read_bytes, read_json
 from foundry.plugins.api import Effect
 
-Origin = Literal["built-in", "own", "edit"]
+Origin = Literal["built-in", "own", "package", "edit", "mcp"]
+TO_ACCEPT: frozenset[str] = frozenset(("own", "package"))  # whose effects count once the person accepted that very code
 ALL_EFFECTS: tuple[Effect, ...] = get_args(Effect)
 _MANIFEST: dict[str, type] = {"version": str, "requires": list, "effects": list, "description": str}
 _MAX_SOURCE = 1024 * 1024
 
 
 class PluginProblem(FoundryError):
-    """A plugin cannot be used; the message is one line, `file` (relative to plugins/) and `line` are where, if known."""
+    """A plugin cannot be used; the message is one line, `file` (relative to `root`) and `line` are where, if known."""
 
     code = "bad_plugin"
+    root = "plugins"
 
     def __init__(self, message: str, file: str = "", line: int = 0, hint: str = "") -> None:
         super().__init__(message, hint)
@@ -33,7 +35,7 @@ class PluginProblem(FoundryError):
 
     def told(self) -> str:
         """Return the problem on one line, place first."""
-        place = f"plugins/{self.file}" + (f":{self.line}" if self.line else "") if self.file else ""
+        place = f"{self.root}/{self.file}" + (f":{self.line}" if self.line else "") if self.file else ""
         return " ".join(f"{place}: {self.message}".removeprefix(": ").split())
 
 
@@ -76,7 +78,12 @@ class Manifest:
 def read_built_in(file: Path, plugin: str) -> list[ToolCard]:
     """Return the cards of a built-in's source file."""
     classes = (node for node in parse(file, file.parent).body if _is_public_class(node))
-    return [_card(method, plugin, "built-in", Manifest()) for node in classes for method in _tool_methods(node)]
+    return [card for node in classes for card in cards_of(node, plugin, "built-in")]
+
+
+def cards_of(node: ast.ClassDef, plugin: str, origin: Origin) -> list[ToolCard]:
+    """Return the cards of a class's methods that are tools; one that declares no effects counts as doing everything."""
+    return [_card(method, plugin, origin, Manifest()) for method in _tool_methods(node)]
 
 
 def read_own(folder: Path) -> list[ToolCard]:

@@ -1,4 +1,4 @@
-"""Whether an own plugin can be imported, found out in a child process that it may loop in, crash or end as it likes."""
+"""Whether an own plugin, or a package's, can be imported, found out in a child that it may loop in, crash or end as it likes."""
 
 from __future__ import annotations
 
@@ -24,6 +24,7 @@ from foundry.processes import Finished, clean_environment, run
 from foundry.settings import cache_folder
 
 if TYPE_CHECKING:
+    from foundry.plugins.installed import Offer
     from foundry.sandbox.jail import Cell, Level
 
 SECONDS = 10.0
@@ -79,6 +80,31 @@ def check_plugin(
         verdict = _tried(python, folder.plugins.resolve(), name, seconds, (cell, level) if cell else None)
     except OSError as error:
         return Verdict(False, name, 0, f"could not be checked: {error.strerror or error}")
+    if verdict.ok or _is_slow(verdict):
+        _remember(memory, verdict)
+    return verdict
+
+
+def check_installed(python: Path, folder: AgentFolder, offer: Offer, code: str, *, seconds: float = SECONDS) -> Verdict:
+    """Return whether a package's plugin imports and its tools have schemas, told by a child of `python` as for an own plugin.
+
+    `code` is the hash of the package's files; `file` of the verdict is relative to site-packages.
+    """
+    from foundry.plugins.installed import source_of
+
+    named = f"{offer.name}={offer.target}"
+    file, line = source_of(offer)
+    try:
+        digest = hashlib.sha256(f"{_VERSION}\0{sys.version}\0{python}\0{named}\0{offer.info}\0{code}\0".encode())
+        digest.update(folder.lock.read_bytes() if folder.lock.is_file() else b"")
+        memory = _memory(digest.hexdigest())
+        if (known := _remembered(memory)) is not None:
+            return known
+        verdict = _tried(python, offer.site.resolve(), named, seconds)
+    except OSError as error:
+        return Verdict(False, file, 0, f"could not be checked: {error.strerror or error}")
+    if not verdict.ok and verdict.file.partition("/")[0].removesuffix(".py") != offer.top:
+        verdict = replace(verdict, file=file, line=(not verdict.file and verdict.line) or line)
     if verdict.ok or _is_slow(verdict):
         _remember(memory, verdict)
     return verdict
@@ -258,6 +284,25 @@ def _judge(plugins: Path, name: str) -> Verdict:
     return Verdict(True, tools=tuple(tools), specs=tuple(specs))
 
 
+def _judge_installed(site: Path, named: str) -> Verdict:
+    """Import a package's plugin here, named `plugin=module:Class`, and look at its class; no object of it is made."""
+    from foundry.plugins.installed import Offer, import_offered, problem_in
+    from foundry.plugins.meddling import Watch
+    from foundry.plugins.strict import check_class
+
+    name, _, target = named.partition("=")
+    offer = Offer(name, target, site / "unknown.dist-info")
+    watch = Watch()
+    try:
+        with watch.put_back(offer.top):
+            found = import_offered(offer)
+        return Verdict(True, tools=tuple(check_class(found, name)))
+    except BaseException as error:
+        problem = problem_in(offer, error)
+        message = f"{problem.message}. {problem.hint}" if problem.hint else problem.message
+        return Verdict(False, problem.file, problem.line, message[:2000])
+
+
 def _tools_of(one: type, name: str, plugins: Path, check_class: Any) -> list[str]:
     try:
         found: list[str] = check_class(one, name)
@@ -298,7 +343,7 @@ def _tell_exits(writer: int) -> None:
 
 
 def main(argv: list[str]) -> int:
-    """Check one plugin in this process and write the verdict into the pipe; argv is plugins folder, name, fd, seconds."""
+    """Check one plugin in this process and write the verdict into the pipe; argv is its folder, name, fd, seconds."""
     import faulthandler
 
     plugins, name, writer, seconds = Path(argv[0]), argv[1], int(argv[2]), float(argv[3])
@@ -307,7 +352,7 @@ def main(argv: list[str]) -> int:
     faulthandler.dump_traceback_later(seconds, exit=True, file=writer)
     _tell_exits(writer)
     sys.argv = [""]
-    verdict = _judge(plugins, name)
+    verdict = _judge_installed(plugins, name) if "=" in name else _judge(plugins, name)
     faulthandler.cancel_dump_traceback_later()
     told = f"\n{_MARK}{json.dumps(asdict(verdict))}\n".encode()
     if len(told) > _MOST_TOLD:

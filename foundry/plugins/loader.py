@@ -1,4 +1,4 @@
-"""Which tools an agent has: the table of built-ins, its own plugins, listed from source alone or loaded ready to call."""
+"""Which tools an agent has, built-in, of packages and its own: listed from source alone, or loaded ready to call."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import importlib
 import importlib.util
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
@@ -16,6 +17,7 @@ from foundry.files import nearest
 from foundry.plugins.api import ToolContext
 from foundry.plugins.built_ins import BUILT_INS, needs
 from foundry.plugins.cards import PluginProblem, ToolCard, plugin_code_hash, read_built_in, read_manifest, read_own
+from foundry.plugins.installed import Offer, PackageProblem, offered_code_hash, offers_in, read_offer, the_one
 from foundry.settings import cache_folder, state_folder
 
 if TYPE_CHECKING:
@@ -37,10 +39,14 @@ class Listing:
 
 @dataclass(slots=True)
 class _Choice:
-    """What `tools` and `plugins` of a config ask for; an empty set of ids is all that the plugin has."""
+    """What `tools` and `plugins` of a config ask for; an empty set of ids is all that the plugin has.
 
-    built_in: dict[str, set[str]] = field(default_factory=dict)
+    `named` are built-ins and plugins of packages, `offers` what packages offer under any name.
+    """
+
+    named: dict[str, set[str]] = field(default_factory=dict)
     own: dict[str, set[str]] = field(default_factory=dict)
+    offers: dict[str, tuple[Offer, ...]] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
 
 
@@ -49,16 +55,28 @@ def built_in_cards() -> list[ToolCard]:
     return [card for name in BUILT_INS for card in _built_in(name)]
 
 
-def list_tools(folder: AgentFolder, definition: AgentDefinition) -> Listing:
-    """Return what the agent's config offers and what stands in its way; nothing of a plugin is run."""
-    choice = _chosen(definition)
-    built_in = [card for name, ids in choice.built_in.items() for card in _only(_built_in(name), ids, choice.problems)]
+def list_tools(folder: AgentFolder, definition: AgentDefinition, venv: Path | None = None) -> Listing:
+    """Return what the agent's config offers and what stands in its way; nothing of a plugin is run.
+
+    `venv` is the environment whose packages may offer plugins, where it is not the folder's own.
+    """
+    choice = _chosen(definition, venv or folder.venv)
     there = _packages_of(folder)
-    cards = [_judged(card, there, folder.name) for card in built_in]
-    choice.problems += [f'The tool "{card.id}" is left out: it {card.problem}' for card in cards if card.problem]
+    cards: list[ToolCard] = []
+    for name, ids in choice.named.items():
+        if name in BUILT_INS:
+            judged = [_judged(card, there, folder.name) for card in _only(_built_in(name), ids, choice.problems)]
+            choice.problems += [f'The tool "{card.id}" is left out: it {card.problem}' for card in judged if card.problem]
+            cards += judged
+            continue
+        try:
+            cards += _only(read_offer(_offer(choice, name)), ids, choice.problems)
+        except PluginProblem as problem:
+            choice.problems.append(_package_left_out(name, problem))
+            cards.append(ToolCard(name, "", (), (), name, "package", problem.told()))
     for name, ids in choice.own.items():
         try:
-            cards += _only(read_own(_own_folder(folder, name)), ids, choice.problems)
+            cards += _only(read_own(_own_folder(folder, name, choice)), ids, choice.problems)
         except PluginProblem as problem:
             choice.problems.append(_left_out(folder, name, problem))
             cards.append(ToolCard(name, "", (), (), name, "own", problem.told()))
@@ -68,26 +86,35 @@ def list_tools(folder: AgentFolder, definition: AgentDefinition) -> Listing:
 def load_tools(folder: AgentFolder, definition: AgentDefinition, context: ToolContext) -> tuple[list[BoundTool], list[str]]:
     """Return the agent's tools ready to call, in the order of its config, and a notice for each thing left out.
 
-    An own plugin is imported here only after a child process has imported it without harm.
+    An own plugin, or a package's, is imported here only after a child process has imported it without harm.
     """
-    choice = _chosen(definition)
+    choice = _chosen(definition, folder.venv)
     tools: list[BoundTool] = []
-    for name, ids in choice.built_in.items():
-        cards = _only(_built_in(name), ids, choice.problems)
-        wanted = {card.id: _judged(card, _importable, folder.name).problem for card in cards}
-        choice.problems += [f'The tool "{one}" is left out: it {problem}' for one, problem in wanted.items() if problem]
-        if all(wanted.values()):
+    for name, ids in choice.named.items():
+        if name in BUILT_INS:
+            tools += _loaded_built_in(folder, name, ids, context, choice.problems)
             continue
         try:
-            tools += [tool for tool in _load_built_in(name, context) if wanted.get(tool.spec.id, "no") == ""]
-        except (PluginProblem, ImportError) as error:
-            choice.problems.append(f'The tools of "{name}" are left out: {error}. Mend with: foundry sync {folder.name}')
+            tools += _only(_load_package(folder, _offer(choice, name), context), ids, choice.problems)
+        except PluginProblem as problem:
+            choice.problems.append(_package_left_out(name, problem))
     for name, ids in choice.own.items():
         try:
-            tools += _only(_load_own(folder, name, context), ids, choice.problems)
+            tools += _only(_load_own(folder, name, context, choice), ids, choice.problems)
         except PluginProblem as problem:
             choice.problems.append(_left_out(folder, name, problem))
     return tools, choice.problems
+
+
+def offers_of(folder: AgentFolder, definition: AgentDefinition) -> dict[str, Offer]:
+    """Return the packages' plugins that the agent's config names and that can be used, by name; nothing of them is run."""
+    choice = _chosen(definition, folder.venv)
+    found = {}
+    for name in choice.named:
+        if name not in BUILT_INS:
+            with suppress(PluginProblem):
+                found[name] = _offer(choice, name)
+    return found
 
 
 def closed_to_tools(folder: AgentFolder) -> tuple[Path, ...]:
@@ -96,32 +123,49 @@ def closed_to_tools(folder: AgentFolder) -> tuple[Path, ...]:
     return (folder.path, home.agents, home.own, state_folder(), cache_folder())
 
 
-def _chosen(definition: AgentDefinition) -> _Choice:
+def _chosen(definition: AgentDefinition, venv: Path) -> _Choice:
     choice = _Choice()
+    names = {entry.partition(".")[0] for entry in definition.tools}
+    if definition.dependencies or not names <= {*BUILT_INS, *definition.plugins}:
+        choice.offers = offers_in(venv)
     whole: set[str] = set()
     for entry in definition.tools:
         name, _, function = entry.partition(".")
-        if name in BUILT_INS:
-            chosen = choice.built_in.setdefault(name, set())
+        if name in BUILT_INS or (name in choice.offers and name not in definition.plugins):
+            chosen = choice.named.setdefault(name, set())
         elif name in definition.plugins:
             chosen = choice.own.setdefault(name, set())
         else:
-            choice.problems.append(_unknown(entry, definition))
+            choice.problems.append(_unknown(entry, [*definition.plugins, *choice.offers]))
             continue
         if function:
             chosen.add(entry)
         else:
             whole.add(name)
     for name in whole:
-        (choice.built_in if name in BUILT_INS else choice.own)[name].clear()
+        (choice.own if name in choice.own else choice.named)[name].clear()
     choice.own = {name: choice.own.get(name, set()) for name in definition.plugins}
+    for name in choice.named:
+        if name in BUILT_INS and name in choice.offers:
+            said = f'{_packages(choice.offers[name])} offers "{name}" too, which is the name of a built-in: the built-in is used.'
+            choice.problems.append(said)
     return choice
 
 
-def _unknown(entry: str, definition: AgentDefinition) -> str:
-    known = [*BUILT_INS, *definition.plugins]
+def _offer(choice: _Choice, name: str) -> Offer:
+    if name in RESERVED:
+        raise PackageProblem(f'{_packages(choice.offers[name])} offers it, but "{name}" is the name of a built-in')
+    return the_one(choice.offers[name])
+
+
+def _packages(offers: Sequence[Offer]) -> str:
+    return " and ".join(one.package for one in offers)
+
+
+def _unknown(entry: str, others: Sequence[str]) -> str:
+    known = [*BUILT_INS, *others]
     if "." in entry:
-        known = [card.id for card in built_in_cards()]
+        known = [*(card.id for card in built_in_cards()), *others]
     close = nearest(entry, known)
     meant = f'did you mean "{close}"?' if close else f'there are {", ".join(BUILT_INS)}; an own plugin also stands in "plugins".'
     return f'"tools" names "{entry}", which is not there: {meant}'
@@ -174,6 +218,20 @@ def _importable(module: str) -> bool:
         return False
 
 
+def _loaded_built_in(folder: AgentFolder, name: str, ids: set[str], context: ToolContext, problems: list[str]) -> list[BoundTool]:
+    """Return a built-in's tools, those left out whose packages are missing, which becomes a problem."""
+    cards = _only(_built_in(name), ids, problems)
+    wanted = {card.id: _judged(card, _importable, folder.name).problem for card in cards}
+    problems += [f'The tool "{one}" is left out: it {problem}' for one, problem in wanted.items() if problem]
+    if all(wanted.values()):
+        return []
+    try:
+        return [tool for tool in _load_built_in(name, context) if wanted.get(tool.spec.id, "no") == ""]
+    except (PluginProblem, ImportError) as error:
+        problems.append(f'The tools of "{name}" are left out: {error}. Mend with: foundry sync {folder.name}')
+        return []
+
+
 def _load_built_in(name: str, context: ToolContext) -> list[BoundTool]:
     from foundry.plugins.strict import bind, constructor_takes_context
 
@@ -181,20 +239,59 @@ def _load_built_in(name: str, context: ToolContext) -> list[BoundTool]:
     return bind(cls(context) if constructor_takes_context(cls) else cls(), name, "built-in", context)
 
 
-def _own_folder(folder: AgentFolder, name: str) -> Path:
+def _load_package(folder: AgentFolder, offer: Offer, context: ToolContext) -> list[BoundTool]:
+    """Return the tools of a package's plugin: read, then tried in a child, then imported here. Raises PluginProblem."""
+    from foundry.agent.standing import standing_of
+    from foundry.plugins.check import check_installed
+    from foundry.plugins.installed import import_offered, problem_in
+    from foundry.plugins.modules import quietly
+    from foundry.plugins.strict import bind, constructor_takes_context
+
+    shown = {card.id for card in read_offer(offer)}
+    code = offered_code_hash(offer)
+    verdict = check_installed(Path(sys.executable), folder, offer, code)
+    if not verdict.ok:
+        raise PackageProblem(verdict.message, verdict.file, verdict.line)
+    cls = import_offered(offer)
+    try:
+        with quietly():
+            subject = cls(context) if constructor_takes_context(cls) else cls()
+        tools = bind(subject, offer.name, "package", context)
+    except (Exception, SystemExit) as error:
+        raise problem_in(offer, error) from None
+    ids = [tool.spec.id for tool in tools]
+    if hidden := {one for one in ids if one not in shown or ids.count(one) > 1}:
+        raise PackageProblem(f"has tools that its source does not show: {', '.join(sorted(hidden))}", offer.top)
+    if _LOADED.setdefault((offer.site, offer.target), code) != code or offered_code_hash(offer) != code:
+        raise PackageProblem("was changed since it was loaded; start the agent anew", offer.top)
+    accepted = standing_of(folder).accepts(offer.name, code)
+    return [replace(tool, code=code, accepted=accepted) for tool in tools]
+
+
+_LOADED: dict[tuple[Path, str], str] = {}  # the code of what this process has imported, which stays as it is until it ends
+
+
+def _package_left_out(name: str, problem: PluginProblem) -> str:
+    return f'The plugin "{name}" is left out: {problem.told()}'
+
+
+def _own_folder(folder: AgentFolder, name: str, choice: _Choice) -> Path:
     if name in BUILT_INS or name in RESERVED:
         raise PluginProblem(f'"{name}" is the name of a built-in; rename the plugin', name)
+    if name in choice.offers:
+        rivals = _packages(choice.offers[name])
+        raise PluginProblem(f'{rivals} offers a plugin "{name}" too; rename this one or drop the package', name)
     return folder.plugins / name
 
 
-def _load_own(folder: AgentFolder, name: str, context: ToolContext) -> list[BoundTool]:
+def _load_own(folder: AgentFolder, name: str, context: ToolContext, choice: _Choice) -> list[BoundTool]:
     """Return the tools of plugins/NAME: read, then tried in a child, then imported here. Raises PluginProblem."""
     from foundry.agent.standing import standing_of
     from foundry.plugins.check import check_plugin
     from foundry.plugins.modules import classes_of, import_plugin, problem_of, quietly
     from foundry.plugins.strict import bind, constructor_takes_context
 
-    read_own(_own_folder(folder, name))
+    read_own(_own_folder(folder, name, choice))
     verdict = check_plugin(Path(sys.executable), folder, name)
     if not verdict.ok:
         raise verdict.problem()

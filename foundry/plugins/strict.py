@@ -10,11 +10,13 @@ import threading
 from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from foundry.agent.policy import COLUMNS, WORDS
 from foundry.messages import ToolSpec
 from foundry.plugins.api import Changed, Plan, ToolContext, ToolError
-from foundry.plugins.cards import ALL_EFFECTS, Origin, PluginProblem
+from foundry.plugins.cards import ALL_EFFECTS, TO_ACCEPT, Origin, PluginProblem
 from foundry.plugins.results import as_text, cut, failure
 from foundry.plugins.schema import Parameters, parameters_of
 
@@ -119,27 +121,46 @@ def _bound(method: Callable[..., Any], plugin: str, origin: Origin, context: Too
     described = " ".join(str(getattr(method, "__kernel_function_description__", "") or "").split())
     described = described[:_LONGEST_DESCRIPTION] or tool_id.partition(".")[2].replace("_", " ").capitalize() + "."
     declared = getattr(method, "__foundry_effects__", None)
-    says_first = origin != "own" and bool(getattr(method, "__foundry_planned__", False))
+    does = effects if declared is None else frozenset(one for one in declared if one in ALL_EFFECTS)
+    unseen = partial(_refuse_unseen, does, context.folder) if origin in TO_ACCEPT else None
+    says_first = origin not in TO_ACCEPT and bool(getattr(method, "__foundry_planned__", False))
     return BoundTool(
         spec=ToolSpec(tool_id, described, parameters.schema),
         origin=origin,
-        effects=effects if declared is None else frozenset(one for one in declared if one in ALL_EFFECTS),
-        call=partial(_call, method, parameters, context.limit),
+        effects=does,
+        call=partial(_call, method, parameters, context.limit, unseen),
         check=parameters.canonical,
         plan=partial(_plan, method, parameters, context.limit) if says_first else None,
     )
 
 
 async def _call(
-    method: Callable[..., Any], parameters: Parameters, limit: int, arguments: Mapping[str, Any], plan: Plan | None = None
+    method: Callable[..., Any],
+    parameters: Parameters,
+    limit: int,
+    unseen: Callable[[Plan], None] | None,
+    arguments: Mapping[str, Any],
+    plan: Plan | None = None,
 ) -> str:
     values = parameters.values(arguments)
     with _told(limit):
         result = plan or await _returned(method, values)
         if isinstance(result, Plan):
+            if unseen:
+                unseen(result)
             result = await _returned(result.do, {})
         return as_text(result, limit)
     raise AssertionError
+
+
+def _refuse_unseen(effects: frozenset[str], folder: Path, plan: Plan) -> None:
+    """Raise ToolError for a plan that nobody was shown and that does more than the tool's effects say, which were decided on."""
+    from foundry.plugins.action import action_of
+
+    columns = action_of("", "built-in", effects, {}, plan.preview, folder).columns
+    if beyond := columns - effects - {"reads"}:
+        told = ", ".join(WORDS[one] for one in COLUMNS if one in beyond)
+        raise ToolError(f"Not done: it would go beyond what was decided on ({told}). Only a built-in tool is asked about that.")
 
 
 async def _plan(method: Callable[..., Any], parameters: Parameters, limit: int, arguments: Mapping[str, Any]) -> Plan:

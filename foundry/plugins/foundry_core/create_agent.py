@@ -10,12 +10,13 @@ from pathlib import Path
 
 from foundry.agent import blueprint as plans
 from foundry.agent import building, record, secrets, venv
-from foundry.agent.definition import AgentDefinition, check_agent_name, dump_definition, load_definition
+from foundry.agent.definition import PLUGIN_NAME, AgentDefinition, check_agent_name, dump_definition, load_definition
 from foundry.agent.folder import AgentFolder, Home
 from foundry.console import Block, Facts, Progress, Silent
 from foundry.errors import FoundryError, UsageError
 from foundry.files import nearest, write_json, write_text
 from foundry.plugins.built_ins import BUILT_INS, env_of, extras_of
+from foundry.plugins.copying import Copies, copied
 from foundry.plugins.foundry_core.agent_env import needs_of
 from foundry.settings import Settings
 
@@ -47,6 +48,7 @@ def create_agent(
     description: str = "",
     dependencies: Sequence[str] = (),
     tools: Sequence[str] | None = None,
+    copy_tools: bool = False,
     blueprint: str = plans.PLAIN,
     model: str = "",
     instructions: str = "",
@@ -58,9 +60,10 @@ def create_agent(
 ) -> Created:
     """Make the agent `name`, or, on any error, nothing.
 
-    `tools` None takes the blueprint's; `env` names what it needs and why, `env_values` are values for its .env, `ask_secret`
-    (name, why) asks a person for one. Raises UsageError for what cannot be meant, NotFoundError for an unknown blueprint,
-    and FoundryError for a name that is taken, an environment that cannot be made, a full disk.
+    `tools` None takes the blueprint's; `copy_tools` makes the built-in ones plugins of its own; `env` names what it needs and
+    why, `env_values` are values for its .env, `ask_secret` (name, why) asks a person for one. Raises UsageError for what cannot
+    be meant, NotFoundError for an unknown blueprint, and FoundryError for a name that is taken, an environment that cannot be
+    made, a full disk.
     """
     progress = progress or Silent()
     plan = plans.blueprint(blueprint)
@@ -75,7 +78,9 @@ def create_agent(
     }
     definition = plans.define(plan, name, given)
     python = venv.check_python(python or settings["python"])
-    check_tools(definition)
+    waiting = check_tools(definition)
+    copies = copied(definition) if copy_tools else Copies(definition)
+    definition = copies.definition
     home.prepare()
     building.refuse_taken(home, name)
     wanted, needed = _variables(home, definition, settings)
@@ -83,29 +88,54 @@ def create_agent(
 
     with building.building(home, name) as made:
         progress.step(f"Writing the folder of {name}")
-        _write(made.folder, plan.name, definition, wanted, values)
+        _write(made.folder, plan.name, copies, wanted, values)
         uv = venv.uv_for(made.folder, offline=settings["offline"], progress=progress, held=(made.handle,))
         needs = venv.Needs(python, definition.dependencies, extras_of(definition))
         environment = venv.make(made.folder.venv, needs, uv)
         write_text(made.folder.lock, environment.lock)
+        if waiting:
+            _check_offered(made.folder, definition, waiting)
         progress.step(f"Putting {name} in place")
         record.save_record(made.folder, venv.new_record(plan.name, needs, environment))
         folder = building.put_in_place(home, made, name, codes_of(made.folder))
     missing = tuple(key for key in needed if not values.get(key))
-    return Created(name, folder.path, plan.name, python, definition.tools, missing)
+    return Created(name, folder.path, plan.name, python, (*definition.tools, *copies.whole), missing)
 
 
-def check_tools(definition: AgentDefinition) -> None:
-    """Raise UsageError for a tool that is neither built in nor in one of the agent's own plugins, suggesting the nearest."""
-    if not definition.tools:
-        return
+def check_tools(definition: AgentDefinition) -> tuple[str, ...]:
+    """Return the tools that only a package of the agent's dependencies can bring, which shows once those are there.
+
+    Raises UsageError for one that is neither that, nor built in, nor in one of the agent's own plugins, suggesting the nearest.
+    """
     known = [*BUILT_INS, *definition.plugins]
+    waiting = []
     for tool in definition.tools:
         plugin = tool.partition(".")[0]
-        if plugin not in known:
-            close = nearest(plugin, known)
-            hint = f'Did you mean "{close}"?' if close else "foundry tools"
-            raise UsageError(f"no tool is called {tool!r}", hint, code="unknown_tool")
+        if plugin in known:
+            continue
+        if not definition.dependencies or not PLUGIN_NAME.fullmatch(plugin):
+            raise _unknown(tool, known)
+        waiting.append(tool)
+    return tuple(waiting)
+
+
+def _check_offered(folder: AgentFolder, definition: AgentDefinition, waiting: Sequence[str]) -> None:
+    """Raise UsageError for a tool that no package of the agent's environment offers as it should."""
+    from foundry.plugins.installed import offers_in
+    from foundry.plugins.loader import list_tools
+
+    there = offers_in(folder.venv)
+    for tool in waiting:
+        if tool.partition(".")[0] not in there:
+            raise _unknown(tool, [*BUILT_INS, *definition.plugins, *there], "and no package of the dependencies offers it")
+    if problems := list_tools(folder, definition).problems:
+        raise UsageError(" ".join(problems), "Mend the package, or leave it out of --tools.", code="bad_plugin")
+
+
+def _unknown(tool: str, known: Sequence[str], more: str = "") -> UsageError:
+    close = nearest(tool.partition(".")[0], known)
+    hint = f'Did you mean "{close}"?' if close else "foundry tools"
+    return UsageError(f"no tool is called {tool!r} {more}".strip(), hint, code="unknown_tool")
 
 
 def codes_of(folder: AgentFolder) -> dict[str, str]:
@@ -144,13 +174,11 @@ def _values(wanted: Mapping[str, str], given: Mapping[str, str], ask: AskSecret 
     return found
 
 
-def _write(
-    folder: AgentFolder, blueprint: str, definition: AgentDefinition, wanted: Mapping[str, str], values: Mapping[str, str]
-) -> None:
+def _write(folder: AgentFolder, blueprint: str, copies: Copies, wanted: Mapping[str, str], values: Mapping[str, str]) -> None:
     for path in (folder.plugins, folder.workspace):
         path.mkdir()
-    building.write_files(folder, plans.render(blueprint, definition))
-    write_json(folder.config, dump_definition(definition))
+    building.write_files(folder, {**plans.render(blueprint, copies.definition, copies.told), **copies.files})
+    write_json(folder.config, dump_definition(copies.definition))
     write_text(folder.env_file, secrets.template(wanted), 0o600)
     for name, value in values.items():
         secrets.set_value(folder.env_file, name, value)

@@ -17,8 +17,9 @@ from foundry.errors import FoundryError, UsageError
 from foundry.files import nearest
 from foundry.plugins.action import action_of
 from foundry.plugins.api import Plan, Preview, ToolContext, ToolError
-from foundry.plugins.cards import PluginProblem, ToolCard, plugin_code_hash
-from foundry.plugins.loader import closed_to_tools, list_tools, load_tools
+from foundry.plugins.cards import TO_ACCEPT, PluginProblem, ToolCard, plugin_code_hash
+from foundry.plugins.installed import offered_code_hash
+from foundry.plugins.loader import closed_to_tools, list_tools, load_tools, offers_of
 from foundry.text import local_time
 
 
@@ -155,7 +156,7 @@ def explain_call(home: Home, name: str, call: str, mode: Mode = "run") -> Explai
     definition, known = load_definition(folder.config), standing_of(folder)
     tool, arguments = _read(call)
     card = _card(folder, definition, tool)
-    code = _code(folder, card)
+    code = _code(folder, definition, card)
     work = folder.path / definition.folder
     accepted = known.accepts(card.plugin, code)
     preview = _preview(folder, definition, card, arguments, work)
@@ -210,7 +211,7 @@ def _preview(
     folder: AgentFolder, definition: AgentDefinition, card: ToolCard, arguments: Mapping[str, Any], work: Path
 ) -> Preview | None:
     """Return what a built-in tool says it would do; None for one that does not say."""
-    if card.origin == "own":
+    if card.origin in TO_ACCEPT:
         return None
     import asyncio
 
@@ -231,10 +232,12 @@ async def _awaited(plan: Awaitable[Plan]) -> Plan:
     return await plan
 
 
-def _code(folder: AgentFolder, card: ToolCard) -> str:
-    if card.origin != "own":
+def _code(folder: AgentFolder, definition: AgentDefinition, card: ToolCard) -> str:
+    if card.origin not in TO_ACCEPT:
         return ""
     try:
+        if card.origin == "package":
+            return offered_code_hash(offers_of(folder, definition)[card.plugin])
         return plugin_code_hash(folder.plugins / card.plugin)
     except (PluginProblem, FoundryError):
         return ""

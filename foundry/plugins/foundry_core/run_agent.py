@@ -44,6 +44,7 @@ def run_agent(
     max_rounds: int | None = None,
     timeout: float | None = None,
     debug: bool = False,
+    mcp: str = "",
     settings: Settings,
     progress: Progress | None = None,
     consent: Consent | None = None,
@@ -59,7 +60,7 @@ def run_agent(
     agent = home.agent(name)
     recover(agent)
     options = RunOptions(
-        prompt or "", folder or "", mode or "run", output or "text", model or "", max_rounds or 0, timeout or 0.0, debug
+        prompt or "", folder or "", mode or "run", output or "text", model or "", max_rounds or 0, timeout or 0.0, debug, mcp
     )
     foreign = _trusted(home, agent, settings, progress, confirm)
     definition = load_definition(agent.config)
@@ -69,8 +70,7 @@ def run_agent(
     settings = with_env_file(settings, read_env(agent.env_file))
     settings = settings.over("agent", {"model": definition.model or None}).over("flag", {"model": model or None})
     keys = _keys(agent, home, definition)
-    choice = choose("", keys, settings)
-    local = _local(choice, settings, progress, consent)
+    choice, local = (Choice("", ""), None) if mcp.startswith("trust") else _thinks(keys, settings, progress, consent, bool(mcp))
     work = os.path.abspath(options.folder or agent.path / definition.folder)  # noqa: PTH100
     handoff = Handoff(
         _given(choice, definition, keys),
@@ -128,6 +128,19 @@ def _keys(agent: AgentFolder, home: Home, definition: AgentDefinition) -> dict[s
     """Return what has a value of the variables the agent declares and the keys of providers: its .env, the shell, the home."""
     found = resolve_keys(agent, home, {*env_of(definition), *KEY_OF.values()}, os.environ)
     return {name: value for name, (value, _) in found.items()}
+
+
+def _thinks(
+    keys: Mapping[str, str], settings: Settings, progress: Progress, consent: Consent | None, optional: bool
+) -> tuple[Choice, dict[str, Any] | None]:
+    """Return the model chosen and, where it is the embedded one, its address. Raises NotReadyError unless it is `optional`."""
+    try:
+        choice = choose("", keys, settings)
+        return choice, _local(choice, settings, progress, consent)
+    except NotReadyError:
+        if not optional:
+            raise
+        return Choice("", ""), None
 
 
 def _local(choice: Choice, settings: Settings, progress: Progress, consent: Consent | None) -> dict[str, Any] | None:

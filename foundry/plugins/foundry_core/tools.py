@@ -81,23 +81,22 @@ class FoundryCore:
         description: Annotated[str, "One line"],
         instructions: Annotated[str, "What it is told before every conversation: its job, and how to use its tools"] = "",
         tools: Annotated[list[str] | None, f"Of: {OFFERED}"] = None,
-        dependencies: Annotated[list[str] | None, "Python packages its own plugins need"] = None,
         blueprint: str = "plain",
-        model: Annotated[str, "provider:name; empty: chosen at each start"] = "",
     ) -> Plan:
         """Plan `foundry create`; doing it takes seconds, longer where packages must be fetched."""
         if instructions.startswith("@"):
             raise ToolError("instructions cannot begin with @: that would name a file.")
         given = {
-            **{"description": description, "instructions": instructions, "blueprint": blueprint, "model": model},
-            **{"tools": ",".join(tools or ()), "dependencies": ",".join(dependencies or ())},
+            **{"description": description, "instructions": instructions},
+            **{"blueprint": blueprint, "tools": ",".join(tools or ())},
         }
         words = ["create", _checked(name), "--no-input", *(_option(key, value) for key, value in given.items() if value)]
 
         def do() -> str:
             made = self._data(*words, seconds=_LONG)
             needed = [f"Still needed: foundry env {made['name']} set {key}" for key in made["missing"]]
-            return "\n".join([f"Made {made['name']} with the tools {', '.join(made['tools']) or '(none)'}.", *needed])
+            said = f"Made {made['name']} with the tools {', '.join(made['tools']) or '(none)'}."
+            return "\n".join([said, *needed, f"It is ready, and nothing more was asked. To talk to it: foundry run {name}"])
 
         return self._plan(words, name, f"make the agent {name}", do)
 

@@ -20,6 +20,8 @@ from foundry.files import BadFileError, read_bytes
 from foundry.plugins.cards import PluginProblem, read_own
 from foundry.plugins.foundry_core.create_agent import codes_of
 from foundry.plugins.foundry_core.sync_agent import renew
+from foundry.plugins.installed import files_of, offered_code_hash, read_offer
+from foundry.plugins.loader import offers_of
 from foundry.settings import SETTINGS, Settings
 
 _TEXT = 1024 * 1024
@@ -31,7 +33,10 @@ _STEERING_STARTS = ("LD_", "DYLD_", "PYTHON", "GIT_", "SSL_", "REQUESTS_", "UV_"
 
 @dataclass(frozen=True, slots=True)
 class PluginSeen:
-    """One plugin folder: whether the config loads it, its size, its tools with their effects, what is wrong with it."""
+    """One plugin folder: whether the config loads it, its size, its tools with their effects, what is wrong with it.
+
+    `package` tells one that a package of the environment offers.
+    """
 
     name: str
     loaded: bool
@@ -39,6 +44,7 @@ class PluginSeen:
     bytes: int
     tools: tuple[str, ...]
     problem: str
+    package: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +75,7 @@ class AgentSeen:
         rows = [
             (
                 one.name,
-                "loaded" if one.loaded else "not loaded",
+                f"of {one.package}" if one.package else "loaded" if one.loaded else "not loaded",
                 f"{one.files} file{'s' if one.files != 1 else ''}, {one.bytes:,} bytes",
                 one.problem or ", ".join(one.tools),
             )
@@ -133,14 +139,16 @@ def trust_agent(
     intent.recover(folder)
     found = trust.check(folder)
     shown = trust.content_of(folder)
-    accepted = codes_of(folder)
+    accepted, packages = codes_of(folder), _package_codes(folder)
     known = standing_of(folder)
-    if found.holds and all(known.accepts(plugin, code) for plugin, code in accepted.items()):
+    if found.holds and all(known.accepts(plugin, code) for plugin, code in {**accepted, **packages}.items()):
         return Trusted(folder.name, str(folder.path), True, found.state)
     if confirm and not confirm(_seen(folder, found)):
         raise NotReadyError(f"{folder.name} was not trusted: the answer was no", "Answer y to trust it.", code="not_trusted")
     if _wants_environment(folder, found):
         renew(folder, settings, progress or Silent())
+    # Of packages only those whose code is what was shown: another environment may hold others.
+    accepted |= dict(packages.items() & _package_codes(folder).items())
     trust.trust(folder, shown, accepted)
     return Trusted(folder.name, str(folder.path), True, found.state, tuple(accepted))
 
@@ -190,7 +198,7 @@ def _seen(folder: AgentFolder, found: trust.Trust) -> AgentSeen:
         changed=found.files,
         code=tuple(code),
         usual=tuple(usual),
-        plugins=tuple(_plugins(folder, known)),
+        plugins=(*_plugins(folder, known), *_of_packages(folder, known)),
         dependencies=known.dependencies,
         variables=_variables(folder.env_file),
         odd=tuple(_odd(folder, known, found)),
@@ -231,6 +239,31 @@ def _plugins(folder: AgentFolder, known: AgentDefinition) -> Iterator[PluginSeen
         except PluginProblem as error:
             problem = error.told()
         yield PluginSeen(name, name in known.plugins, files, size, tools, problem)
+
+
+def _of_packages(folder: AgentFolder, known: AgentDefinition) -> Iterator[PluginSeen]:
+    for name, offer in offers_of(folder, known).items():
+        tools: tuple[str, ...] = ()
+        problem = ""
+        sizes: list[int] = []
+        try:
+            sizes = [path.stat().st_size for path in files_of(offer) if path.is_file()]
+            tools = tuple(f"{one.id} ({', '.join(one.effects) or 'none'})" for one in read_offer(offer))
+        except PluginProblem as error:
+            problem = error.told()
+        except (FoundryError, OSError) as error:
+            problem = str(error)
+        yield PluginSeen(name, True, len(sizes), sum(sizes), tools, problem, offer.package)
+
+
+def _package_codes(folder: AgentFolder) -> dict[str, str]:
+    """Return the hash of the code of each plugin that a package offers and the agent loads; of one that cannot be read, none."""
+    codes = {}
+    with suppress(FoundryError):
+        for name, offer in offers_of(folder, load_definition(folder.config)).items():
+            with suppress(FoundryError):
+                codes[name] = offered_code_hash(offer)
+    return codes
 
 
 def _variables(env_file: Path) -> tuple[str, ...]:

@@ -56,11 +56,15 @@ class Workbench:
     python: Path
     level: jail.Level | None = None
 
+    @property
+    def venv(self) -> Path:
+        return self.python.parent.parent
+
     def cell(self, code: Path) -> jail.Cell:
         """Return the jail for code in `code`: that and the packages to be read, nothing to be written, no network, no secrets."""
         import foundry
 
-        beside = (self.python.parent.parent, Path(sys.base_prefix), Path(foundry.__file__).parent.parent)
+        beside = (self.venv, Path(sys.base_prefix), Path(foundry.__file__).parent.parent)
         return jail.Cell(None, readable=tuple(dict.fromkeys((code, *beside))))
 
 
@@ -116,11 +120,11 @@ def _checked(shadow: Shadow, bench: Workbench, definition: AgentDefinition, prop
     plugins = _plugins(shadow, proposal.files)
     beside = _beside(shadow, plugins, proposal.files)
     loaded = tuple(one for one in definition.plugins if one not in (*plugins, *before.plugins))
-    problems = [*_name_problems(plugins, shadow.folder, definition), *_list_problems(shadow, definition, before)]
+    problems = [*_name_problems(plugins, shadow.folder, definition), *_list_problems(shadow, definition, before, bench.venv)]
     problems += _source_problems(shadow, proposal.files, definition)
     if _needs_another(shadow, definition, proposal.files) and proposal.venv is None:
         problems.append("The dependencies or tools need another environment: call set_dependencies with the whole list.")
-    tools = {card.id: _of_card(card) for card in list_tools(shadow.folder, definition).cards if not card.problem}
+    tools = {card.id: _of_card(card) for card in list_tools(shadow.folder, definition, bench.venv).cards if not card.problem}
     known = {card.id: _of_card(card) for card in list_tools(shadow.agent, before).cards if not card.problem}
     tests: list[PluginTests] = []
     level, executed = "", True
@@ -220,10 +224,10 @@ def _name_problems(plugins: Iterable[str], folder: AgentFolder, definition: Agen
                 yield problem.told()
 
 
-def _list_problems(shadow: Shadow, definition: AgentDefinition, before: AgentDefinition) -> list[str]:
+def _list_problems(shadow: Shadow, definition: AgentDefinition, before: AgentDefinition, venv: Path) -> list[str]:
     """Return what stands in the way of the tools, but for what did so before: no change is to blame for that."""
     old = set(list_tools(shadow.agent, before).problems)
-    return [one for one in list_tools(shadow.folder, definition).problems if one not in old]
+    return [one for one in list_tools(shadow.folder, definition, venv).problems if one not in old]
 
 
 def _needs_another(shadow: Shadow, definition: AgentDefinition, files: Iterable[Diff]) -> bool:

@@ -294,7 +294,8 @@ class AgentCode:
             "plugins": plugins,
             "env": env,
         }
-        return await self._session.in_order(lambda: configure(self._session.shadow.folder, given))
+        session = self._session
+        return await session.in_order(lambda: configure(session.shadow.folder, given, session.bench.venv))
 
     @kernel_function(description="Run a plugin's tests (plugins/NAME/tests/test_*.py, pytest), jailed: no network, no secrets.")
     @effects("runs")

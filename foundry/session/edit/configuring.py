@@ -27,9 +27,10 @@ from foundry.settings import Settings
 CHANGEABLE = ("description", "instructions", "tools", "plugins", "env")
 
 
-def configure(folder: AgentFolder, changes: Mapping[str, Any]) -> str:
+def configure(folder: AgentFolder, changes: Mapping[str, Any], venv: Path | None = None) -> str:
     """Change these keys of the configuration in `folder` and return what to say; `env` adds to what is there.
 
+    `venv` is the environment whose packages may offer plugins.
     Raises ToolError for a value that cannot be, and then nothing has changed.
     """
     data = _read(folder)
@@ -39,7 +40,7 @@ def configure(folder: AgentFolder, changes: Mapping[str, Any]) -> str:
     if "env" in given:
         given["env"] = {**_named(data.get("env", {})), **_checked_env(given["env"])}
     changed = _written(folder, data, given)
-    problems = list_tools(folder, changed).problems
+    problems = list_tools(folder, changed, venv).problems
     return " ".join([f"agent.config.json has {' and '.join(given)} as you said.", *(f"But: {one}" for one in problems)])
 
 

@@ -14,7 +14,7 @@ from foundry.session.edit.accept import Accepted, accept
 from foundry.session.edit.code_tools import PLUGIN, EditSession
 from foundry.session.edit.proposal import Proposal, Verdict
 from foundry.session.edit.shadow import Shadow
-from foundry.session.opening import Opening, Ready
+from foundry.session.opening import Opening, Ready, for_small
 from foundry.session.prompt import system_prompt
 from foundry.session.reloading import reload_tools
 
@@ -96,7 +96,7 @@ class Editing:
         It is told of `propose` only while something waits to be proposed once more: before, it would call that first.
         """
         if not self._shadow:
-            return self.ready.session.approvals.could_allow
+            return for_small(self.ready.session.approvals, self.ready.definition)
         waits = bool(self.waiting)
         there = frozenset(self._accepted_tools)
         return lambda tool: tool.spec.id in there or (tool.origin == "edit" and (waits or tool.spec.id != f"{PLUGIN}.propose"))

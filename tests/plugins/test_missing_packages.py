@@ -1,0 +1,47 @@
+"""Without an optional library the tool says which extra brings it, and nothing else suffers."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from foundry.agent.folder import Home
+from foundry.plugins.built_ins import BUILT_INS
+from foundry.plugins.foundry_core.list_tools import list_tools
+from tests.commands.running import foundry, script
+
+
+def test_each_built_in_with_an_extra_says_which_and_names_what_it_brings(home: Path) -> None:
+    table = list_tools(Home(home)).shown()[0]
+
+    for row in table.rows:  # type: ignore[union-attr]
+        extra = BUILT_INS[row[0].partition(".")[0]].extra
+        assert (f"(extra: {extra})" in row[2]) == bool(extra), row
+    assert all(one.packages for one in BUILT_INS.values() if one.extra)
+
+
+@pytest.mark.slow
+def test_a_package_taken_out_of_a_real_environment_is_told_and_the_other_tools_work(home: Path, tmp_path: Path) -> None:
+    made = foundry("create", "scout", "--tools", "web_page,clock,read_write_code", "--no-input", "--json")
+    assert made.returncode == 0, made.stderr
+    folder = Home(home).agent("scout")
+    why = 'needs the package trafilatura, which the extra "web" brings. Mend with: foundry sync scout'
+    run = ("run", "scout", "-p", "go", "--output", "json", "--model")
+    (gone,) = folder.venv.glob("lib/python*/site-packages/trafilatura")
+    shutil.rmtree(gone)
+
+    listed = foundry("tools", "scout")
+    assert "missing" in listed.stdout
+    assert why in " ".join(listed.stdout.split())
+    assert "trafilatura" in foundry("doctor", "scout").stdout
+    ran = foundry(*run, script(tmp_path / "s.json", {"calls": [{"name": "clock.now", "arguments": {}}]}, {"text": "{result}"}))
+    data = json.loads(ran.stdout)["data"]
+    assert "UTC" in data["answer"]
+    assert why in ran.stderr + ran.stdout
+
+    assert foundry("sync", "scout").returncode == 0
+    assert "missing" not in foundry("tools", "scout").stdout
+    assert why not in foundry(*run, script(tmp_path / "t.json", {"text": "hi"})).stderr
