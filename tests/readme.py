@@ -12,6 +12,9 @@ import click
 from foundry.agent.policy import COLUMNS, WORDS, table_rows
 from foundry.faces import SECTIONS
 from foundry.foundry_cli import cli
+from foundry.plugins.built_ins import BUILT_INS
+from foundry.plugins.cards import ToolCard
+from foundry.plugins.loader import built_in_cards
 from foundry.settings import SETTINGS
 
 README = Path(__file__).parent.parent / "README.md"
@@ -49,6 +52,20 @@ def _option(option: click.Option) -> str:
     return f"{name} {option.metavar or option.type.name.upper()}".replace("|", "\\|")
 
 
+def _tool(card: ToolCard) -> str:
+    more = ", ".join(effect for effect in card.effects if effect != "reads")
+    return f"`{card.id.partition('.')[2]}`" + (f" ({more})" if more else "")
+
+
+def tools() -> str:
+    cards = built_in_cards()
+    rows = []
+    for name, one in BUILT_INS.items():
+        named = ", ".join(_tool(card) for card in cards if card.plugin == name)
+        rows.append(f"| `{name}` | {one.summary} {named} | {f'`{one.extra}`' if one.extra else ''} |")
+    return "\n".join(["| plugin | what it does, its tools and their effects beyond reading | extra |", "|---|---|---|", *rows])
+
+
 def settings() -> str:
     rows = [f"| `{one.name}` | `{one.variable}` | {_default(one.default)} | {one.meaning} |" for one in SETTINGS]
     return "\n".join(["| setting | environment | default | meaning |", "|---|---|---|---|", *rows])
@@ -65,7 +82,7 @@ def gate() -> str:
     return "\n".join([f"| {' | '.join(titles)} |", "|" + "---|" * len(head), *(f"| {row} |" for row in rows)])
 
 
-PARTS = {"commands": commands, "settings": settings, "gate": gate}
+PARTS = {"commands": commands, "tools": tools, "settings": settings, "gate": gate}
 
 
 def rendered(text: str) -> str:
