@@ -18,7 +18,7 @@ from foundry.settings import VERSION, find_home
 Face = Callable[..., int | None]
 SECTIONS = {
     "Agents": ("create", "run", "chat", "list", "show", "copy", "rename", "delete", "restore", "trash"),
-    "Their code": ("history", "diff", "undo", "redo", "approvals", "trust"),
+    "Their code": ("history", "diff", "undo", "redo", "approvals", "trust", "mcp"),
     "Upkeep": ("sync", "env", "doctor", "tools", "model", "settings", "completion"),
 }
 

@@ -144,9 +144,12 @@ def _text_by_name(value: Any) -> dict[str, str]:
     return dict(value)
 
 
-def _object(value: Any) -> dict[str, Any]:
+def _servers(value: Any) -> dict[str, Any]:
+    from foundry.agent.mcp_servers import parse_servers  # which needs what stands above
+
     if not isinstance(value, Mapping):
         raise ValueError(f"must be an object, not {_kind(value)}")
+    parse_servers(value)
     return dict(value)
 
 
@@ -217,5 +220,5 @@ _FIELDS: Mapping[str, Reader] = {
     "approvals": _rules,
     "env": _env,
     "folder": _text,
-    "mcp_servers": _object,
+    "mcp_servers": _servers,
 }

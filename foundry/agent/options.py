@@ -19,6 +19,7 @@ class RunOptions:
     max_rounds: int = 0
     timeout: float = 0.0
     debug: bool = False
+    mcp: str = ""  # "serve": its tools for other programs; "trust": its MCP servers looked at, all of them or the one named after
 
     def to_argv(self) -> list[str]:
         """Return the arguments that `from_argv` reads back as these options."""
@@ -44,6 +45,7 @@ def from_argv(argv: Sequence[str]) -> RunOptions:
     parser.add_argument("--max-rounds", type=_at_least_one, default=0, metavar="N")
     parser.add_argument("--timeout", type=float, default=0.0, metavar="SECONDS")
     parser.add_argument("--debug", action="store_true")
+    parser.add_argument("--mcp", default="", help=argparse.SUPPRESS)
     given: dict[str, Any] = vars(parser.parse_args(list(argv)))
     return RunOptions(**given)
 

@@ -41,6 +41,11 @@ _TEMPLATE = (
 )
 
 
+def is_secret_name(name: str) -> bool:
+    """Return whether a variable of this name is called like a secret."""
+    return bool(_SECRET_NAME.search(name))
+
+
 @dataclass(frozen=True, slots=True)
 class _Line:
     """One binding, comment or blank stretch of a .env file; `text` is exactly what stands there."""

@@ -40,6 +40,7 @@ class Standing:
     `code` the hash of the code that was trusted; `accepted` the hashes of each own plugin's code whose effects
     were accepted, newest first with blanks between: what was accepted once is so again after an undo.
     `id` (of its record) and `inode` tell the folder that was made from another one put in its place, `files` is what was trusted.
+    `servers` are the MCP servers that were accepted, each with the hashes that agent/mcp_servers.py reads as a Pin.
     """
 
     path: str
@@ -51,6 +52,7 @@ class Standing:
     id: str = ""
     inode: int = 0
     files: Mapping[str, str] = field(default_factory=dict)
+    servers: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
     def accepts(self, plugin: str, code: str) -> bool:
         """Return whether this very code of the plugin was accepted."""
@@ -116,5 +118,6 @@ def _built(data: Mapping[str, Any]) -> Standing:
     accepted = {str(name): str(value) for name, value in data["accepted"].items()}
     origin: Origin = data["origin"] if data["origin"] in ("made", "elsewhere") else ""
     files = {str(name): str(value) for name, value in data.get("files", {}).items()}
+    servers = {str(name): {str(tool): str(value) for tool, value in one.items()} for name, one in data.get("servers", {}).items()}
     known = Standing(str(data["path"]), origin, str(data["code"]), str(data["at"]), accepted, grants)
-    return replace(known, id=str(data.get("id", "")), inode=int(data.get("inode", 0)), files=files)
+    return replace(known, id=str(data.get("id", "")), inode=int(data.get("inode", 0)), files=files, servers=servers)

@@ -161,7 +161,9 @@ def _around(folder: Path, protected: set[Path]) -> Iterator[tuple[str, str]]:
     if folder in protected:
         return
     yield ("list", str(folder))
-    for entry in os.scandir(folder):
+    with os.scandir(folder) as found:
+        entries = list(found)
+    for entry in entries:
         path = Path(entry.path)
         if entry.is_dir(follow_symlinks=False):
             yield from _around(path, protected)

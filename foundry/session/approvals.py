@@ -22,6 +22,7 @@ from foundry.errors import FoundryError, UsageError
 from foundry.messages import Decision
 from foundry.plugins.action import action_of
 from foundry.plugins.api import Plan, Preview, ToolError
+from foundry.plugins.cards import TO_ACCEPT
 from foundry.plugins.strict import BoundTool
 
 _UNSEEN = Preview("")
@@ -282,6 +283,6 @@ def _alone(ruling: Ruling, repeated: int) -> str:
 def _generic(call: _Call) -> Preview:
     """Return what is shown of a tool that does not say first what it would do."""
     effects = ", ".join(sorted(call.tool.effects)) or "nothing beside its result"
-    if call.tool.origin == "own" and not call.tool.accepted:
+    if call.tool.origin in TO_ACCEPT and not call.tool.accepted:
         effects = f"unknown; its code says: {effects}"
     return Preview(f"{call.tool.spec.description} (effects: {effects})", scope=call.action.scope)

@@ -102,7 +102,7 @@ class Chat:
             if self._line.app.is_running:
                 self._line.app.create_background_task(self._above_prompt(outcome))
             else:
-                self._say_first(outcome)
+                self._say_first(outcome, self._notices(outcome))
             return
         if self._line.app.is_running and not self._line.app.is_done:
             self._line.app.exit(exception=outcome, style="class:aborting")
@@ -112,21 +112,27 @@ class Chat:
     async def _above_prompt(self, ready: Ready) -> None:
         from prompt_toolkit.application import run_in_terminal
 
+        notices = self._notices(ready)
+
         def say() -> None:
-            self._say_first(ready)
-            if ready.notices or self._goes_on:
+            self._say_first(ready, notices)
+            if notices or self._goes_on:
                 self._console.note("")
 
-        if ready.notices or self._goes_on or self._opening.handoff is None:
+        if notices or self._goes_on or self._opening.handoff is None:
             await run_in_terminal(say)
 
-    def _say_first(self, ready: Ready) -> None:
+    def _notices(self, ready: Ready) -> Sequence[str]:
+        servers = self._opening.servers
+        return (*ready.notices, *(map(ready.redactor.clean, servers.news(asks=True)) if servers else ()))
+
+    def _say_first(self, ready: Ready, notices: Sequence[str]) -> None:
         if self._opening.handoff is None:
             one = ready.started
             self._introduce(one.agent, one.model, ready.choice.why, one.folder)
         if self._goes_on:
             self._console.note("The session has restarted; the conversation goes on.")
-        for notice in ready.notices:
+        for notice in notices:
             self._console.warn(notice)
 
     def _introduce(self, agent: str, model: str, why: str, folder: str) -> None:
@@ -196,12 +202,28 @@ class Chat:
             from foundry.session.edit.commands import do
 
             await do(said, self._edit(ready), self._console, self._asks)
+        elif said.command == "/mcp":
+            await self._look_at_servers(ready, listed=True)
         elif said.command:
             self._console.block(answer(said, ready))
         else:
+            await self._look_at_servers(ready)
             if ready.session.approvals.mode == "edit":
                 self._edit(ready).enter()
             await self._turn(ready, said.text)
+
+    async def _look_at_servers(self, ready: Ready, *, listed: bool = False) -> None:
+        """Ask about the MCP servers that wait for it, and say what is left out; with `listed`, how all of them stand."""
+        servers = self._opening.servers
+        if servers:
+            from foundry.session.mcp import asking
+
+            for line in await asking.settle(servers, self._asks, self._console):
+                self._console.warn(ready.redactor.clean(line))
+            if listed:
+                self._console.block(asking.listed(servers))
+        elif listed:
+            self._console.block("It has no MCP servers.")
 
     def _edit(self, ready: Ready) -> Editing:
         """Return what changes this session's code, made when it is first wanted."""
@@ -220,6 +242,7 @@ class Chat:
         if editing.waiting:
             self._console.warn(f"What was not accepted is gone: {', '.join(editing.waiting)}")
         editing.close()
+        self._opening.close()
         restart(self._opening, ready)
 
     async def _switch(self, ready: Ready, name: str) -> None:

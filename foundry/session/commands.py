@@ -15,6 +15,7 @@ from foundry.session.opening import Ready
 COMMANDS = {
     "/help": "what can be typed here",
     "/tools": "the tools this agent has",
+    "/mcp": "its MCP servers, and what of them waits to be accepted",
     "/model": "the model it thinks with; with PROVIDER:NAME another one from here on",
     "/edit": "edit mode: build this agent's own plugins together, each change shown first",
     "/run": "leave edit mode",

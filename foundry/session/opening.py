@@ -14,7 +14,7 @@ from foundry.agent.folder import AgentFolder, Home
 from foundry.agent.handoff import Handoff, unpacked, with_env_file
 from foundry.agent.options import RunOptions
 from foundry.console import Console
-from foundry.errors import UsageError
+from foundry.errors import NotReadyError, UsageError
 from foundry.messages import RunStarted
 from foundry.settings import Settings, cache_folder, load_settings, state_folder
 
@@ -24,8 +24,11 @@ if TYPE_CHECKING:
     from foundry.agent.standing import Grant
     from foundry.models.catalog import Choice
     from foundry.models.model import Model
-    from foundry.session.approvals import Ask
+    from foundry.plugins.api import Variables
+    from foundry.plugins.strict import BoundTool
+    from foundry.session.approvals import Approvals, Ask
     from foundry.session.limits import Limits
+    from foundry.session.mcp.servers import Servers
     from foundry.session.own_commands import OwnCommands
     from foundry.session.session import Session
     from foundry.session.toolbox import Toolbox
@@ -42,11 +45,22 @@ class Opening:
     run: str = field(default_factory=lambda: secrets.token_hex(4))
     redactor: Redactor | None = None
     held: int = -1  # the handle of the lock that holds the agent for this run
+    servers: Servers | None = None  # the MCP servers of this run, once it is known that there are any
     always: list[Grant] = field(default_factory=list)  # what the person allowed for as long as this run goes on
+
+    def close(self) -> None:
+        """End what was started for this run."""
+        if self.servers:
+            self.servers.close()
+        if jobs := sys.modules.get("foundry.plugins.standard_lib.terminal_jobs"):
+            for said in jobs.end_jobs(self.run):
+                self.console.warn(self.clean(said))
 
     @property
     def entrance(self) -> str:
-        """How this run is talked to: chat, one-shot, json or events."""
+        """How this run is talked to: chat, one-shot, json, events or mcp."""
+        if self.options.mcp:
+            return "mcp"
         if self.options.output != "text":
             return self.options.output
         talks = not self.options.prompt and all(one and one.isatty() for one in (sys.stdin, sys.stdout))
@@ -88,6 +102,7 @@ def get_ready(opening: Opening, ask: Ask | None, named: str = "") -> Ready:
     Raises FoundryError for whatever is missing or broken.
     """
     from foundry.agent.definition import load_definition
+    from foundry.models.catalog import Choice
     from foundry.session.approvals import Approvals, check_mode
     from foundry.session.embedded import connected
     from foundry.session.prompt import system_prompt
@@ -98,8 +113,15 @@ def get_ready(opening: Opening, ask: Ask | None, named: str = "") -> Ready:
     definition = load_definition(opening.folder.config)
     keys, settings = _environment(opening, definition)
     assert opening.redactor
-    choice = _choice(opening, definition, keys, settings, named)
-    model: Model = connected(opening.folder.name, choice, keys, settings, opening.handoff, later=bool(named))
+    try:
+        choice = _choice(opening, definition, keys, settings, named)
+        model: Model = connected(opening.folder.name, choice, keys, settings, opening.handoff, later=bool(named))
+    except NotReadyError as error:
+        if opening.options.mcp != "serve":  # then its tools can be called all the same
+            raise
+        from foundry.session.mcp.no_model import NoModel
+
+        choice, model = Choice("none", ""), NoModel(error.for_agent(opening.folder.name))
     info = model.info
     work = _working_folder(opening, definition)
     toolbox, notices = open_toolbox(
@@ -109,8 +131,14 @@ def get_ready(opening: Opening, ask: Ask | None, named: str = "") -> Ready:
         run=opening.run,
         limit=result_limit(info.window),
         redactor=opening.redactor,
+        variables=_variables(opening, opening.redactor, ask),
         commands=_commands(opening, keys, settings, ask),
     )
+    if definition.mcp_servers and not opening.servers:
+        from foundry.session.mcp.servers import Servers
+
+        opening.servers = Servers(opening.folder, definition, keys)
+        opening.servers.start()
     approvals = Approvals(
         check_mode(opening.options.mode),
         ask,
@@ -122,17 +150,34 @@ def get_ready(opening: Opening, ask: Ask | None, named: str = "") -> Ready:
         always=opening.always,
     )
     if info.tier == "small":
-        toolbox.offer_only(approvals.could_allow)
+        toolbox.offer_only(for_small(approvals, definition))
+    if opening.servers:
+        opening.servers.attach(toolbox)
     session = Session(
         model,
         toolbox,
         approvals,
-        system=system_prompt(definition, info.tier, tools=bool(toolbox.specs())),
+        system=system_prompt(definition, info.tier, tools=bool(toolbox.specs() or opening.servers)),
         limits=_limits(opening.options, settings),
         clean=opening.redactor.clean,
     )
     started = RunStarted(opening.run, definition.name, info.name, str(work), opening.options.mode, info.window)
     return Ready(session, toolbox, definition, choice, opening.redactor, started, tuple(notices), keys, settings)
+
+
+def _variables(opening: Opening, redactor: Redactor, ask: Ask | None) -> Variables:
+    """Return the agent's variables, with the terminal on which a tool may ask the person for one."""
+    from foundry.session.terminal import Asker
+    from foundry.session.variables import SessionVariables
+
+    return SessionVariables(opening.folder, redactor, ask if isinstance(ask, Asker) else None)
+
+
+def for_small(approvals: Approvals, definition: AgentDefinition) -> Callable[[BoundTool], bool]:
+    """Return which tools a small model is told of: those that could be allowed, the few of a plugin that has many."""
+    from foundry.plugins.built_ins import is_for_small
+
+    return lambda tool: approvals.could_allow(tool) and is_for_small(tool.spec.id, definition)
 
 
 def _commands(
@@ -146,7 +191,7 @@ def _commands(
         return None
     python, home = opening.handoff.python, opening.folder.path.parent.parent
     asks = ask if isinstance(ask, Asker) else None
-    return lambda emit: OwnCommands(python, home, settings, keys, emit, asks)
+    return lambda show: OwnCommands(python, home, settings, keys, show, asks)
 
 
 def _environment(opening: Opening, definition: AgentDefinition) -> tuple[dict[str, str], Settings]:

@@ -32,7 +32,7 @@ class OwnCommands(Foundry):
         home: Path,
         settings: Settings,
         keys: Mapping[str, str],
-        emit: Callable[[str], None],
+        show: Callable[[str], None],
         asks: Asker | None,
     ) -> None:
         self.agents = home / "agents"
@@ -44,7 +44,7 @@ class OwnCommands(Foundry):
             for one in SETTINGS
             if settings.source(one.name) == "environment"
         }
-        self._emit = emit
+        self._show = show
         self._asks = asks
         self._stopped = threading.Event()
 
@@ -58,7 +58,7 @@ class OwnCommands(Foundry):
                 env=self._environment(keys),
                 stdin=given,
                 timeout=seconds,
-                on_line=lambda line: self._emit(line.removeprefix("· ")),
+                on_line=lambda line: self._show(line.removeprefix("· ")),
                 pass_fds=(keys,),
                 stop=self._stopped,
             )

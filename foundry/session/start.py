@@ -24,6 +24,10 @@ def main(folder: Path, argv: Sequence[str] | None = None) -> int:
     if handoff:
         hand_to_installers(handoff.installers)
     with utf8_streams():
+        if options.mcp == "serve":
+            from foundry.session.mcp.wires import only_messages
+
+            only_messages()
         console = Console(as_json=options.output == "json")
         opening = Opening(AgentFolder(Path(folder).absolute()), options, handoff, console)
         return guarded(console, options.debug, lambda: _run(opening), opening.clean)
@@ -36,6 +40,10 @@ def _run(opening: Opening) -> int:
     check_mode(opening.options.mode)
     try:
         with hold_shared(opening.folder, "run") as opening.held:
+            if opening.options.mcp:
+                from foundry.session.mcp import entrances
+
+                return entrances.enter(opening)
             if _is_chat(opening.options):
                 from foundry.session.chat import chat
 
@@ -45,6 +53,8 @@ def _run(opening: Opening) -> int:
             return one_shot(opening)
     except FoundryError as error:
         raise error.for_agent(opening.folder.name) from None
+    finally:
+        opening.close()
 
 
 def _is_chat(options: RunOptions) -> bool:

@@ -13,7 +13,7 @@ from foundry.agent.definition import AgentDefinition
 from foundry.agent.folder import AgentFolder
 from foundry.agent.secrets import Redactor
 from foundry.messages import ToolSpec
-from foundry.plugins.api import Changed, Foundry, Plan, ToolContext, ToolError
+from foundry.plugins.api import Changed, Foundry, Plan, ToolContext, ToolError, Variables
 from foundry.plugins.loader import closed_to_tools, load_tools
 from foundry.plugins.strict import BoundTool
 from foundry.session.kernel import ToolKernel
@@ -33,15 +33,20 @@ class _Offer:
 
 
 class Toolbox:
-    """Tools by id; while calls run, `on_emit` hears what tools say. `context` is what the agent's tools are made with."""
+    """Tools by id; `context` is what the agent's tools are made with.
+
+    While calls run, `on_emit` hears what tools say and `on_show` lines of what they run.
+    """
 
     def __init__(self, tools: Sequence[BoundTool], redactor: Redactor, context: ToolContext | None = None) -> None:
         self.context = context or ToolContext(Path())
         self.on_emit: Callable[[str], object] | None = None
+        self.on_show: Callable[[str], object] | None = None
         self._redactor = redactor
         self._changing = threading.Lock()
-        self._own, self._extra = tuple(tools), tuple[BoundTool, ...]()
-        self._offer = _offered(self._own)
+        self._own, self._joined, self._extra = tuple(tools), tuple[BoundTool, ...](), tuple[BoundTool, ...]()
+        self._wanted: Callable[[BoundTool], bool] = lambda _: True
+        self._offer = _offered(self._own, self._wanted)
 
     @property
     def tools(self) -> tuple[BoundTool, ...]:
@@ -67,10 +72,18 @@ class Toolbox:
             self._extra = tuple(tools)
             self._change()
 
+    def join(self, tools: Sequence[BoundTool]) -> None:
+        """Offer these, which come and go while the session runs, behind the agent's own, in place of those that joined before."""
+        with self._changing:
+            self._joined = tuple(tools)
+            self._change()
+
     def offer_only(self, wanted: Callable[[BoundTool], bool]) -> None:
         """Tell the model only of the tools that are `wanted`: each costs a small model time and sureness of aim."""
-        offer = self._offer
-        self._offer = replace(offer, specs=tuple(tool.spec for tool in offer.tools if wanted(tool)))
+        with self._changing:
+            self._wanted = wanted
+            offer = self._offer
+            self._offer = replace(offer, specs=tuple(tool.spec for tool in offer.tools if wanted(tool)))
 
     def find(self, name: str) -> BoundTool | None:
         """Return the tool with this id."""
@@ -80,6 +93,11 @@ class Toolbox:
         """Pass on what a tool says beside its result."""
         if self.on_emit:
             self.on_emit(self._redactor.clean(text))
+
+    def show(self, text: str) -> None:
+        """Pass on lines of what a tool runs; they went through a cleaner of the context's."""
+        if self.on_show:
+            self.on_show(text)
 
     async def invoke(self, tool: BoundTool, arguments: dict[str, Any], plan: Plan | None = None) -> str:
         """Return the result's text without secrets; with a `plan`, that of doing it.
@@ -95,6 +113,7 @@ class Toolbox:
     def stop(self) -> None:
         """End what runs in the jail and Foundry's own commands: the calls are cancelled, the threads they wait in cannot be."""
         self.context.foundry.stop()
+        self.context.variables.stop()
         if "foundry.sandbox.jail" in sys.modules:
             from foundry.sandbox import jail
 
@@ -102,7 +121,8 @@ class Toolbox:
 
     def _change(self) -> None:
         there = {tool.spec.id for tool in self._extra}
-        offer = _offered((*(tool for tool in self._own if tool.spec.id not in there), *self._extra))
+        before = (tool for tool in (*self._own, *self._joined) if tool.spec.id not in there)
+        offer = _offered((*before, *self._extra), self._wanted)
         if self.kernel.loaded:
             offer.kernel.load()
         self._offer = offer
@@ -113,8 +133,9 @@ class Toolbox:
         return (self._redactor.stream().feed(head) + mark if mark else "") + self._redactor.clean(note)
 
 
-def _offered(tools: tuple[BoundTool, ...]) -> _Offer:
-    return _Offer(tools, ToolKernel(tools), tuple(tool.spec for tool in tools), {tool.spec.id: tool for tool in tools})
+def _offered(tools: tuple[BoundTool, ...], wanted: Callable[[BoundTool], bool]) -> _Offer:
+    specs = tuple(tool.spec for tool in tools if wanted(tool))
+    return _Offer(tools, ToolKernel(tools), specs, {tool.spec.id: tool for tool in tools})
 
 
 def open_toolbox(
@@ -125,11 +146,13 @@ def open_toolbox(
     run: str,
     limit: int,
     redactor: Redactor,
+    variables: Variables | None = None,
     commands: Callable[[Callable[[str], None]], OwnCommands] | None = None,
 ) -> tuple[Toolbox, list[str]]:
     """Return the agent's tools working in the folder `work`, and what is to be said of those left out.
 
-    `commands` makes what runs Foundry's own commands, from what hears their progress; None where there is no way to them.
+    `variables` are the agent's. `commands` makes what runs Foundry's own commands, from what hears their progress; None where
+    there is no way to them.
     """
     said: list[Toolbox] = []
 
@@ -137,8 +160,14 @@ def open_toolbox(
         for one in said:
             one.emit(text)
 
-    foundry = commands(emit) if commands else Foundry()
-    context = ToolContext(work, run, limit, emit, closed=closed_to_tools(folder), foundry=foundry)
+    def show(text: str) -> None:
+        for one in said:
+            one.show(text)
+
+    foundry = commands(lambda line: show(redactor.clean(line))) if commands else Foundry()
+    context = ToolContext(
+        *(work, run, limit, emit, closed_to_tools(folder), variables or Variables(), foundry), show=show, cleaner=redactor.stream
+    )
     tools, notices = load_tools(folder, definition, context)
     toolbox = Toolbox(tools, redactor, context)
     said.append(toolbox)

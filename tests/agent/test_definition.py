@@ -61,7 +61,7 @@ def test_every_key_is_read(tmp_path: Path) -> None:
         "approvals": [rule],
         "env": ["A_KEY"],
         "folder": ".",
-        "mcp_servers": {"files": {"command": ["x"]}},
+        "mcp_servers": {"files": {"command": "x", "args": ["y"]}},
     }
 
     found = load_definition(write(tmp_path, json.dumps(data)))

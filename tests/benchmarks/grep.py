@@ -65,7 +65,7 @@ def _plant(root: Path) -> int:
         part = number // 10
         folder = root / f"pkg{part % 50}" / f"mod{part // 50 % 20}" / f"part{part}"
         folder.mkdir(parents=True, exist_ok=True)
-        body = draw.sample(lines, draw.randint(10, 165))
+        body = draw.sample(lines, draw.randint(10, 122))
         if number % 5 == 0:
             body.insert(1, f"def common_{number}(x):")
         if number % 500 == 7:

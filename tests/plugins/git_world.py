@@ -130,6 +130,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     server: _Server
     protocol_version = "HTTP/1.1"
+    timeout = 5
 
     def log_message(self, format: str, *arguments: Any) -> None:
         pass
@@ -198,7 +199,7 @@ class _Handler(BaseHTTPRequestHandler):
 def http_server(root: Path, token: str = TOKEN) -> Iterator[_Server]:
     """Serve the repositories below `root` to whoever has the token; `seen` are the requests with what they authorized with."""
     server = _Server(("127.0.0.1", 0), _Handler)
-    server.root, server.token, server.seen, server.daemon_threads = root, token, [], True
+    server.root, server.token, server.seen, server.daemon_threads = root, token, [], False
     thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
     thread.start()
     try:

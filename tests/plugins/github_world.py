@@ -166,6 +166,7 @@ class Hub:
 class _Handler(BaseHTTPRequestHandler):
     hub: Hub
     protocol_version = "HTTP/1.1"
+    timeout = 5
 
     def log_message(self, format: str, *arguments: Any) -> None:
         pass
@@ -254,7 +255,7 @@ def hub_server(prefix: str = "") -> Iterator[Hub]:
     """Serve a Hub on loopback, below `prefix` as GitHub Enterprise does."""
     hub = Hub(prefix=prefix)
     server = ThreadingHTTPServer(("127.0.0.1", 0), type("Handler", (_Handler,), {"hub": hub}))
-    server.daemon_threads = True
+    server.daemon_threads = False
     hub.url = f"http://127.0.0.1:{server.server_address[1]}{prefix}"
     thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
     thread.start()

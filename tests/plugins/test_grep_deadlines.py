@@ -33,7 +33,7 @@ def test_no_pattern_holds_a_search_beyond_its_deadline(tmp_path: Path, pattern: 
 def test_a_file_that_takes_too_long_is_left_out_and_the_others_are_searched(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text("a" * 40 + "!\n")
     (tmp_path / "b.txt").write_text("aab\n")
-    grep = GrepCodebase(ToolContext(tmp_path), seconds=8, program="")
+    grep = GrepCodebase(ToolContext(tmp_path), program="")
 
     assert grep.search("(a+)+b$") == "b.txt:1: aab\n(left out, as the pattern takes too long there: a.txt)"
 

@@ -78,7 +78,7 @@ def lets_through(pattern: re.Pattern[str], raw: bytes) -> bool:
     return looser.search(raw) is not None
 
 
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=400, deadline=None)
 @given(PATTERNS, TEXTS, st.booleans(), st.sampled_from(["utf-8", "utf-8-sig", "latin-1"]))
 def test_what_python_finds_in_a_line_the_looser_words_find_in_the_bytes(
     pattern: str, text: str, any_case: bool, encoding: str
@@ -94,7 +94,7 @@ def test_what_python_finds_in_a_line_the_looser_words_find_in_the_bytes(
     assert lets_through(compiled, raw)
 
 
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=400, deadline=None)
 @given(PATTERNS, TEXTS, st.booleans())
 def test_a_line_that_matches_has_one_of_the_needles(pattern: str, text: str, any_case: bool) -> None:
     try:

@@ -108,15 +108,18 @@ def _requester() -> type[Any]:
                 raise ToolError(f"{self.where.host} needs too many requests or too long for this. Ask for less.")
             reading = connection.verb in ("GET", "HEAD")
             self.sent = self.sent or not reading
-            with connection.session.request(
-                connection.verb,
-                f"{connection.protocol}://{self.where.host}{connection.url}",
-                headers={**connection.headers, "Accept-Encoding": "identity"},
-                data=connection.input,
-                timeout=(_CONNECT, _READ),
-                allow_redirects=False,
-                stream=True,
-            ) as answer:
+            with (
+                connection.session as session,
+                session.request(
+                    connection.verb,
+                    f"{connection.protocol}://{self.where.host}{connection.url}",
+                    headers={**connection.headers, "Accept-Encoding": "identity"},
+                    data=connection.input,
+                    timeout=(_CONNECT, _READ),
+                    allow_redirects=False,
+                    stream=True,
+                ) as answer,
+            ):
                 text = _body(self.where, answer, self.until)
             if answer.status_code == 202 and reading:
                 raise ToolError(f"{self.where.host} is not ready with that yet. Try in a minute.")

@@ -140,7 +140,7 @@ def _searched(requests: Sequence[Request], question: Question, workers: _Workers
     shown = sorted((one for some, _ in results for one in some), key=lambda one: one["at"])
     found.shown = list(_first(shown, question.most))
     for some, summary in results:
-        told = summary or Summary(sum(_matching(one) for one in some), len(some), over=True)
+        told = summary or Summary(sum(_matching(one) for one in some), len(some), done=len(some), over=True)
         found.matches += told.matches
         found.files += told.files
         found.searched -= told.skipped

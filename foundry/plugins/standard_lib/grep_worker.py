@@ -51,7 +51,7 @@ class Request:
     folded: bool = False
     enough: int | None = None
     seconds: float = 10.0
-    seconds_of_a_file: float = 2.0
+    seconds_of_a_file: float = 1.0
 
 
 @dataclass(slots=True)
@@ -117,7 +117,7 @@ class Search:
             self.summary.skipped += 1
             return []
         try:
-            with _Limit(min(self.request.seconds_of_a_file, self.ends - time.monotonic()) if self.timed else None):
+            with _Limit(min(self.request.seconds_of_a_file, (self.ends - time.monotonic()) / 2) if self.timed else None):
                 return self._lines(lines_of(text))
         except _TooLong:
             self.summary.late.append(path + name)
