@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from foundry.agent.policy import Mode
 from foundry.agent.secrets import Redactor
 from foundry.messages import ToolReturned
 from foundry.models.model import ModelInfo

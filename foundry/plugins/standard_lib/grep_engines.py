@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import sys
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -21,6 +20,7 @@ from foundry.plugins.standard_lib.grep_pattern import Sieve, sieve_of
 from foundry.plugins.standard_lib.grep_ripgrep import Counted, counted
 from foundry.plugins.standard_lib.grep_tree import Listing
 from foundry.plugins.standard_lib.grep_worker import Request, Search, Summary
+from foundry.plugins.standard_lib.worker import answers, command, last_words
 from foundry.processes import Running, TimedOut, clean_environment, end_group, start
 
 _WORTH_TWO = 500
@@ -161,12 +161,11 @@ def _workers(number: int, question: Question) -> Iterator[_Workers]:
 
     They are started early, to be ready when it is known what they are to do.
     """
-    argv = [sys.executable, "-P", "-m", "foundry.plugins.standard_lib.grep_worker"]
     here = number < 2 and question.plain and not question.pattern.flags & re.IGNORECASE
     started: _Workers = []
     try:
         for _ in range(0 if here else number):
-            started.append(start(argv, env=clean_environment()))
+            started.append(start(command("grep_worker"), env=clean_environment()))
         yield started
     finally:
         for one in started:
@@ -179,13 +178,12 @@ def _by_process(request: Request, process: Running) -> _Result:
         out, err = process.communicate(json.dumps(asdict(request)).encode(), request.seconds + _IN_HAND)
     except TimedOut as ended:
         timed_out, out, err = True, ended.output or b"", b""
-    lines = [json.loads(line) for line in out.splitlines() if line.startswith(b"{") and line.endswith(b"}")]
+    lines = list(answers(out.decode()))
     found = [one for one in lines if "at" in one]
     if timed_out:
         return found, None
     if process.returncode != 0 or not lines:
-        last = (err.decode("utf-8", "replace").strip().splitlines() or ["no reason given"])[-1]
-        raise ToolError(f"The search failed: {last}")
+        raise ToolError(f"The search failed: {last_words(err.decode('utf-8', 'replace'), 'no reason given')}")
     return found, Summary(**lines[-1])
 
 

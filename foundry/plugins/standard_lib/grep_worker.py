@@ -22,6 +22,7 @@ from typing import Any
 from foundry.plugins.api import ToolContext, is_protected
 from foundry.plugins.confined import is_name_of_protected
 from foundry.plugins.standard_lib.text_files import LARGEST, decode, lines_of
+from foundry.plugins.standard_lib.worker_bounds import begun
 
 _SEARCHED_OF_A_LINE = 20_000
 _SHOWN_OF_A_LINE = 200
@@ -226,10 +227,8 @@ def _too_long(_number: int, _frame: FrameType | None) -> None:
 
 def main() -> int:
     """Answer one request: the fields of Request as JSON on stdin."""
-    request = Request(**json.load(sys.stdin))
-    # Whoever asked may be gone; the alarm's default action ends this process whatever the pattern does.
-    signal.alarm(int(request.seconds) + 5)
-    search = Search(request, timed=True)
+    request, _ = begun()
+    search = Search(Request(**request), timed=True)
     for one in search.run():
         sys.stdout.write(json.dumps(one) + "\n")
         sys.stdout.flush()
