@@ -99,6 +99,13 @@ def planned(method: Method) -> Method:
     return method
 
 
+def final(method: Method) -> Method:
+    """Say that a call does a whole job: a small model, which would go on and on, is asked for its answer once it is done."""
+    marks: Any = method
+    marks.__foundry_final__ = True
+    return method
+
+
 @dataclass(frozen=True, slots=True)
 class Change:
     """One file as a call would leave it: its real path and its bytes before and after, None where it is not there."""

@@ -38,7 +38,8 @@ class BoundTool:
     Both raise ToolError, whose text is for the model too, for wrong arguments; `call` also for whatever went wrong inside,
     be it SystemExit: only a real cancellation passes. `plan(arguments)` is there for a tool that says first what it would do;
     `call(arguments, plan)` then does that and nothing else, or raises Changed.
-    `code` is the hash of an own plugin's code, `accepted` whether the person accepted the effects that this code declares.
+    `final` says that a small model is asked for its answer after it. `code` is the hash of an own plugin's code, `accepted`
+    whether the person accepted the effects that this code declares.
     """
 
     spec: ToolSpec
@@ -47,6 +48,7 @@ class BoundTool:
     call: Callable[..., Awaitable[str]]
     check: Callable[[dict[str, Any]], dict[str, Any]] = field(default=dict)
     plan: Callable[[dict[str, Any]], Awaitable[Plan]] | None = None
+    final: bool = False
     code: str = ""
     accepted: bool = False
 
@@ -131,6 +133,7 @@ def _bound(method: Callable[..., Any], plugin: str, origin: Origin, context: Too
         call=partial(_call, method, parameters, context.limit, unseen),
         check=parameters.canonical,
         plan=partial(_plan, method, parameters, context.limit) if says_first else None,
+        final=bool(getattr(method, "__foundry_final__", False)),
     )
 
 

@@ -104,6 +104,12 @@ class CallRound:
             yield event
         self._tally.denied = self._denials == len(self.calls)
 
+    @property
+    def final(self) -> bool:
+        """Whether a call did a whole job, after which a small model is asked for its answer."""
+        done = (result.name for result in self._results if result and result.ok)
+        return any(tool.final for tool in map(self._tools.find, done) if tool)
+
     def messages(self, missing: str) -> list[Message]:
         """Return a tool message for each call, in the model's order; `missing` where there is no result."""
         return [

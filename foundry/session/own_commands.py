@@ -88,4 +88,4 @@ class OwnCommands(Foundry):
         self._stopped.set()
 
     def _environment(self, keys: int) -> dict[str, str]:
-        return clean_environment({**self._settings, SHELL: str(keys)})
+        return clean_environment({**self._settings, SHELL: str(keys)}, installer=True)

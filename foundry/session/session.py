@@ -123,9 +123,10 @@ class Session:
 
     async def _rounds(self, turn: _Turn) -> AsyncGenerator[Event, None]:
         """Ask and use tools in turns until the model answers without a call, or has to."""
+        done = False
         while True:
             turn.tally.another_round()
-            last = bool(turn.tally.over)
+            last = done or bool(turn.tally.over)
             answered: Answered | None = None
             async for event in self._ask(turn, () if last else self.tools.specs(), last):
                 if isinstance(event, Answered):
@@ -141,6 +142,7 @@ class Session:
             async with aclosing(turn.round.run(truncated=answered.truncated)) as events:
                 async for event in events:
                     yield event
+            done = turn.round.final and self.model.info.tier == "small"
             self._close_round(turn, CANCELLED)
 
     async def _ask(self, turn: _Turn, tools: Sequence[ToolSpec], last: bool) -> AsyncGenerator[Event, None]:

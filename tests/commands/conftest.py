@@ -10,10 +10,12 @@ from typing import Any
 
 import pytest
 
+from foundry.agent.definition import AgentDefinition
 from foundry.agent.folder import AgentFolder, Home
 from foundry.agent.record import AgentRecord, now, save_record
 from foundry.agent.trust import made
 from foundry.agent.wheel import runtime_hash
+from foundry.plugins.built_ins import extras_of
 from foundry.settings import Settings, load_settings
 from tests.commands.real import know_shared
 
@@ -36,9 +38,10 @@ def make_agent(home: Home, name: str, files: Mapping[str, str] | None = None, **
     folder.workspace.mkdir(exist_ok=True)
     folder.python.parent.mkdir()
     folder.python.symlink_to(sys.executable)
-    dependencies = tuple(config.get("dependencies", ()))
     if ".foundry.json" not in whole:
-        save_record(folder, AgentRecord("plain", "3.11", "0.1.0", runtime_hash(), dependencies, created=now()))
+        dependencies = tuple(config.get("dependencies", ()))
+        extras = extras_of(AgentDefinition(name, tools=tuple(config.get("tools", ()))))
+        save_record(folder, AgentRecord("plain", "3.11", "0.1.0", runtime_hash(), dependencies, extras, created=now()))
     made(folder, folder, {})
     return folder
 

@@ -140,7 +140,7 @@ def test_an_agent_is_run_with_a_yes_and_its_answer_comes_back(play: Any) -> None
     assert "ask logs: What went wrong?" in shown
     assert "foundry run logs --output=json" in shown
     one.line("y")
-    one.until("It says: One error: the disk is full.", patience=30)
+    one.until("It says: logs answers: One error: the disk is full.", patience=30)
 
 
 @pytest.mark.slow

@@ -128,7 +128,7 @@ def test_a_server_that_never_answers_holds_up_no_chat(agent: Any, place: Home, t
     pin(folder, "s", lambda _: Pin(entry_hash(server, folder), {}))
     terminal = Terminal([*FOUNDRY, "run", "scout", "--home", str(place.path)], tmp_path, 100, 30, dict(os.environ))
     try:
-        terminal.until("/help", 30)
+        terminal.until("\u276f", 30)
         began = time.monotonic()
         terminal.line("hello")
         terminal.until("Here I am.", 20)

@@ -14,7 +14,7 @@ from typing import Annotated, Any
 
 from foundry.agent.definition import check_agent_name
 from foundry.errors import UsageError
-from foundry.plugins.api import Plan, Preview, ToolContext, ToolError, effects, kernel_function, planned
+from foundry.plugins.api import Plan, Preview, ToolContext, ToolError, effects, final, kernel_function, planned
 
 OFFERED = (
     "read_write_code (files), grep_codebase (search in files), terminal (commands), python (scripts), web_search, web_page, pdf, "
@@ -75,6 +75,7 @@ class FoundryCore:
     @kernel_function(description="Make a new agent with the tools it needs. What it is to do goes into instructions.")
     @effects("runs", "network")
     @planned
+    @final
     def create_agent(
         self,
         name: Annotated[str, "Short: letters, digits, -"],
@@ -96,13 +97,14 @@ class FoundryCore:
             made = self._data(*words, seconds=_LONG)
             needed = [f"Still needed: foundry env {made['name']} set {key}" for key in made["missing"]]
             said = f"Made {made['name']} with the tools {', '.join(made['tools']) or '(none)'}."
-            return "\n".join([said, *needed, f"It is ready, and nothing more was asked. To talk to it: foundry run {name}"])
+            return "\n".join([said, *needed, f"It is ready: foundry run {name}"])
 
         return self._plan(words, name, f"make the agent {name}", do)
 
     @kernel_function(description="Ask an agent something, or let it do its work once, and return its answer.")
     @effects("runs", "network")
     @planned
+    @final
     def run_agent(
         self,
         name: Name,
@@ -123,6 +125,7 @@ class FoundryCore:
     @kernel_function(description="Build or change an agent's own plugin with the user, who sees and accepts each change.")
     @effects("runs", "network")
     @planned
+    @final
     def edit_agent(self, name: Name, request: Annotated[str, "The tool it lacks and what it should do"]) -> Plan:
         """Plan `foundry run NAME --edit` on the person's terminal."""
         if not request.strip() or len(request) > _LONGEST:
@@ -139,6 +142,7 @@ class FoundryCore:
     @kernel_function(description="Move an agent to the trash; restore_agent brings it back.")
     @effects("runs", "network")
     @planned
+    @final
     def delete_agent(self, name: Name) -> Plan:
         """Plan `foundry delete`."""
         words = ["delete", _checked(name), "--yes"]
@@ -148,6 +152,7 @@ class FoundryCore:
     @kernel_function(description="Bring a deleted agent back from the trash.")
     @effects("runs", "network")
     @planned
+    @final
     def restore_agent(self, name: Name) -> Plan:
         """Plan `foundry restore`."""
         words = ["restore", _checked(name)]
@@ -157,6 +162,7 @@ class FoundryCore:
     @kernel_function(description="Rebuild an agent's environment: when it is broken, or its packages or tools were changed.")
     @effects("runs", "network")
     @planned
+    @final
     def sync_agent(self, name: Name) -> Plan:
         """Plan `foundry sync`."""
         words = ["sync", _checked(name)]
@@ -210,7 +216,8 @@ def _answer(name: str, envelope: Mapping[str, Any]) -> str:
     """Return an agent's answer, with what it could not do; its text is material like any other."""
     data = envelope.get("data") or {}
     denied = [one["tool"] for one in data.get("tool_calls", ()) if not one["allowed"]]
-    parts = [str(data.get("answer") or "")]
+    answer = str(data.get("answer") or "")
+    parts = [f"{name} answers: {answer}" if answer else ""]
     if denied:
         parts.append(f"[{name} was denied {', '.join(dict.fromkeys(denied))}: nobody is there to ask in such a run.]")
     if not envelope.get("ok"):
