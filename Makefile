@@ -33,7 +33,7 @@ run: setup ## Make the guide agent and talk to it about this very checkout
 	fi
 
 test: setup ## Run every test but the long proofs (under 10 minutes)
-	$(BIN)/python -m pytest -n 2 -m "not prove" tests
+	$(BIN)/python -m pytest -n 2 --dist loadgroup -m "not prove" tests
 
 check: setup ## Formatting, lint, types, import contracts, generated docs, fast tests
 	$(BIN)/ruff format --check .
@@ -41,7 +41,7 @@ check: setup ## Formatting, lint, types, import contracts, generated docs, fast 
 	$(BIN)/mypy
 	$(BIN)/lint-imports --verbose
 	$(BIN)/python -P tests/readme.py --check
-	$(BIN)/python -m pytest -q -n 2 -m "not slow and not prove" tests
+	$(BIN)/python -m pytest -q -n 2 --dist loadgroup -m "not slow and not prove" tests
 
 fix: setup ## Format and mend what ruff can
 	$(BIN)/ruff format .

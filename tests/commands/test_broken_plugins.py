@@ -56,7 +56,7 @@ KINDS: dict[str, tuple[dict[str, str], str]] = {
 }
 SLOW = {"endless loop", "endless thread"}
 GOOD = HEAD + "class Good:\n    @kernel_function\n    def fine(self) -> str:\n        return 'fine'\n"
-EVERY = [pytest.param(kind, marks=pytest.mark.slow if kind in SLOW else ()) for kind in KINDS]
+EVERY = [pytest.param(kind, marks=pytest.mark.prove if kind in SLOW else ()) for kind in KINDS]
 
 
 def with_plugin(home: Home, kind: str, name: str = "broken") -> AgentFolder:

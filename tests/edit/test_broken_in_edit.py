@@ -64,7 +64,7 @@ def results(events: list[dict[str, Any]], tool: str) -> list[str]:
     return [one["result"]["content"] for one in events if one["event"] == "ToolReturned" and one["result"]["call_id"] in asked]
 
 
-@pytest.mark.parametrize("kinds", [QUICK, pytest.param(sorted(SLOW), marks=pytest.mark.slow)], ids=["quick", "slow"])
+@pytest.mark.parametrize("kinds", [QUICK, pytest.param(sorted(SLOW), marks=pytest.mark.prove)], ids=["quick", "slow"])
 def test_what_is_wrong_is_told_with_its_place_before_anybody_is_asked(
     home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kinds: list[str]
 ) -> None:

@@ -17,6 +17,7 @@ from typing import Any
 from foundry.plugins.api import Plan, Preview, ToolContext, ToolError, Variables
 from foundry.plugins.standard_lib.git import Git
 from foundry.plugins.strict import BoundTool, bind
+from tests.plugins.given import Given
 
 TOKEN = "ghp_Kx7v9QmT2bLzR4nW8dYs"
 _PLAIN = {
@@ -60,19 +61,6 @@ def commit(folder: Path, message: str = "first", **files: str) -> str:
 def bare(folder: Path, of: Path) -> Path:
     git(of, "clone", "-q", "--bare", str(of), str(folder))
     return folder
-
-
-class Given(Variables):
-    """Variables with these values."""
-
-    def __init__(self, **values: str) -> None:
-        self.values = values
-
-    def get(self, name: str) -> str:
-        return self.values.get(name, "")
-
-    def names(self) -> Mapping[str, tuple[str, bool]]:
-        return {name: ("", True) for name in self.values}
 
 
 AUTHOR = {"GIT_AUTHOR_NAME": "Ada", "GIT_AUTHOR_EMAIL": "ada@example.org"}

@@ -6,7 +6,7 @@ import socket
 import ssl
 import threading
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -19,23 +19,8 @@ from typing import Any
 from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session
 
-from foundry.plugins.api import Variables
-
 PASSWORD = "hunter2-hunter2"
 USER = "scout@example.org"
-
-
-class Given(Variables):
-    """Variables with these values, and nobody to ask."""
-
-    def __init__(self, **values: str) -> None:
-        self.values = values
-
-    def get(self, name: str) -> str:
-        return self.values.get(name, "")
-
-    def names(self) -> Mapping[str, tuple[str, bool]]:
-        return {name: ("", bool(value)) for name, value in self.values.items()}
 
 
 @dataclass

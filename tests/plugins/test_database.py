@@ -12,7 +12,7 @@ import pytest
 from foundry.plugins.api import Changed, ToolContext, ToolError
 from foundry.plugins.standard_lib.database import Database
 
-from .mail_world import Given
+from .given import Given
 from .worlds import world
 
 Sql = Callable[..., str]

@@ -113,7 +113,7 @@ def test_a_damaged_file_is_told_or_read_and_nothing_else(folder: Path) -> None:
         assert world(folder) == before
 
 
-@pytest.mark.slow
+@pytest.mark.prove
 def test_a_schema_of_ten_thousand_tables_is_listed_in_part(folder: Path) -> None:
     with sqlite3.connect(folder / "many.db") as one:
         one.execute("BEGIN")

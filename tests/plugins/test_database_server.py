@@ -18,7 +18,8 @@ from foundry.plugins.standard_lib import database_server
 from foundry.plugins.standard_lib.database import Database
 from foundry.plugins.standard_lib.database_server import first_word, server_of
 
-from .mail_world import Given, talker
+from .given import Given
+from .mail_world import talker
 
 PASSWORD = "hunter2 hunter2/@:"
 QUOTED = "hunter2%20hunter2%2F%40%3A"

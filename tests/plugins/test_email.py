@@ -15,7 +15,8 @@ import pytest
 from foundry.plugins.api import Changed, Plan, ToolContext, ToolError
 from foundry.plugins.standard_lib.email import Email
 
-from .mail_world import Given, Sink, mail_server
+from .given import Given
+from .mail_world import Sink, mail_server
 
 
 @pytest.fixture

@@ -23,7 +23,8 @@ from foundry.session.toolbox import open_toolbox
 from tests.gate.conftest import Said
 from tests.session.conftest import Desk, Room, call
 
-from .mail_world import Given, Sink, mail_server
+from .given import Given
+from .mail_world import Sink, mail_server
 
 
 @pytest.fixture

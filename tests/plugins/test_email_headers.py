@@ -19,7 +19,8 @@ from foundry.plugins.standard_lib.email_addresses import Address, addresses, hea
 from foundry.plugins.standard_lib.email_message import Attachment, Letter, as_bytes
 from foundry.text import visible
 
-from .mail_world import Given, Sink, mail_server
+from .given import Given
+from .mail_world import Sink, mail_server
 
 BREAKS = [
     "\r\n",

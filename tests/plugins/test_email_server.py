@@ -16,7 +16,8 @@ from foundry.plugins.standard_lib import email_server
 from foundry.plugins.standard_lib.email import Email
 from foundry.plugins.standard_lib.email_server import Server, hand_in, server_of
 
-from .mail_world import PASSWORD, USER, Given, Sink, certificates, mail_server, talker
+from .given import Given
+from .mail_world import PASSWORD, USER, Sink, certificates, mail_server, talker
 
 SECRETS = (PASSWORD, base64.b64encode(PASSWORD.encode()).decode().rstrip("="), USER + "\0")
 LOGIN = {"SMTP_USER": USER, "SMTP_PASSWORD": PASSWORD}

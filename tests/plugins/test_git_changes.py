@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from foundry.plugins.api import Changed
-from tests.plugins.git_world import AUTHOR, Given, Tools, commit, git, repository
+from tests.plugins.git_world import AUTHOR, Tools, commit, git, repository
+from tests.plugins.given import Given
 
 
 @pytest.fixture

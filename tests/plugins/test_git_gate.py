@@ -18,9 +18,10 @@ from foundry.session.limits import Limits
 from foundry.session.session import Session
 from foundry.session.toolbox import Toolbox
 from tests.gate.conftest import Said
-from tests.plugins.git_world import AUTHOR, TOKEN, Given, bare, git, http_server, repository, url
+from tests.plugins.git_world import AUTHOR, TOKEN, bare, git, http_server, repository, url
 from tests.plugins.github_world import TOKEN as HUB_TOKEN
 from tests.plugins.github_world import hub_server
+from tests.plugins.given import Given
 from tests.session.conftest import Desk, Room, call
 
 

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.plugins.git_world import AUTHOR, Given, Tools, bare, commit, git, repository
+from tests.plugins.git_world import AUTHOR, Tools, bare, commit, git, repository
+from tests.plugins.given import Given
 
 HOOKS = (
     *("pre-commit", "prepare-commit-msg", "commit-msg", "post-commit", "post-checkout", "post-merge", "pre-push", "pre-rebase"),

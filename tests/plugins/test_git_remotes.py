@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 from foundry.plugins.api import Changed, ToolContext, ToolError
 from foundry.plugins.standard_lib.git_remote import address
-from tests.plugins.git_world import AUTHOR, TOKEN, Given, Tools, bare, commit, git, http_server, repository, url
+from tests.plugins.git_world import AUTHOR, TOKEN, Tools, bare, commit, git, http_server, repository, url
+from tests.plugins.given import Given
 
 
 @pytest.fixture

@@ -14,8 +14,8 @@ from foundry.plugins.api import Preview, ToolContext, ToolError
 from foundry.plugins.standard_lib.github import GitHub
 from foundry.plugins.standard_lib.github_api import api
 from foundry.plugins.strict import bind
-from tests.plugins.git_world import Given
 from tests.plugins.github_world import TOKEN, Hub, hub_server
+from tests.plugins.given import Given
 
 
 class Tools:

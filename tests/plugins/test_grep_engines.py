@@ -17,8 +17,9 @@ from hypothesis import strategies as st
 
 from foundry.plugins.api import ToolContext
 from foundry.plugins.standard_lib import grep_tree
-from foundry.plugins.standard_lib.grep_codebase import GrepCodebase, _wanted
+from foundry.plugins.standard_lib.grep_codebase import GrepCodebase
 from foundry.plugins.standard_lib.grep_ripgrep import ripgrep
+from foundry.plugins.standard_lib.text_files import wanted
 
 BESIDE = str(Path(sysconfig.get_path("scripts"), "rg"))
 NAMES = (
@@ -145,7 +146,7 @@ def test_ripgrep_looks_into_no_other_files_than_we_would(tmp_path: Path, program
         root.mkdir()
         plant(root, seed)
         context = ToolContext(root)
-        listing = grep_tree.Tree(context).files(root, _wanted(glob), time.monotonic() + 10)
+        listing = grep_tree.Tree(context).files(root, wanted(glob), time.monotonic() + 10)
         GrepCodebase(context, program=program[0]).search("zzzz", glob=glob)
         files = program[1].with_suffix(".files")
         told = set(files.read_text().split("\0")) - {""} if files.exists() else set()

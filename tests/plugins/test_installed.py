@@ -280,3 +280,27 @@ def test_a_broken_one_is_left_out_with_file_and_line_and_the_agent_runs(home: Pa
     assert [one["allowed"] for one in calls] == [False, True], said
     assert 'The plugin "weather" is left out: site-packages/weather_tools' in said.replace("\\", "")
     assert why in said
+
+
+def test_a_record_that_no_reader_takes_leaves_out_its_plugin_alone(home: Path, tmp_path: Path) -> None:
+    info = install(scout(home), MODULE, ENTRY)
+    (info / "RECORD").write_text('"' + "x" * 200_000)
+
+    calls, said = played(tmp_path, LOOK, {"name": "clock.now", "arguments": {}})
+
+    assert [one["allowed"] for one in calls] == [False, True], said
+    assert "RECORD cannot be read" in said
+    assert foundry("trust", "scout", "--yes").returncode == 0
+
+
+def test_base_classes_upon_base_classes_are_looked_at_once_each(home: Path) -> None:
+    rows = [f"class C{row}({', '.join([f'C{row + 1}'] * 10)}): pass\n" for row in range(12)]
+    source = WEATHER.replace("class Weather:", f"{''.join(rows)}\nclass Weather(C0):")
+    install(scout(home), {"weather_tools.py": source}, ENTRY)
+    assert "weather.look_up" in [one.id for one in listed(home).tools]
+
+    many = "".join(f"class D{number}({f'D{number - 1}' if number else ''}): pass\n" for number in range(60))
+    (site_of(AgentFolder(Home(home).agents / "scout")) / "weather_tools.py").write_text(
+        WEATHER.replace("class Weather:", f"{many}\nclass Weather(D59):")
+    )
+    assert "more than 50 base classes" in " ".join(listed(home).problems)

@@ -82,7 +82,7 @@ def test_what_is_no_picture_of_the_folder_is_left_out_and_told(press: Press, tmp
         "../out.png": "outside the folder",
         "link.png": "outside the folder",
         ".env": "protected",
-        "none.png": "cannot be read: No such file",
+        "none.png": "There is no file none.png",
         "broken.png": "no picture that can be read",
         "a.svg": "no picture that can be read",
     }

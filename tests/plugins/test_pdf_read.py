@@ -155,7 +155,7 @@ def page_of(stream: bytes, more: bytes = b"") -> bytes:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", ["bomb", "loop", "endless"])
+@pytest.mark.parametrize("kind", [pytest.param("bomb", marks=pytest.mark.prove), "loop", "endless"])
 def test_hostile_pages_end_in_time_and_memory(folder: Path, kind: str) -> None:
     if kind == "bomb":
         packer = zlib.compressobj(9)
@@ -187,7 +187,7 @@ def test_a_hundred_thousand_pages_are_read_from_any_of_them(press: Press) -> Non
     )
 
     text = press.tool.read("a.pdf", pages="99998-")
-    assert "100000 pages" in text
+    assert "100,000 pages" in text
     assert "--- page 100000 ---\n(empty)" in text
 
 

@@ -6,7 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from foundry.plugins.standard_lib.pdf_bidi import direction, levels, visual
+from foundry.plugins.standard_lib.setting.bidi import direction, levels, visual
+from foundry.plugins.standard_lib.setting.fonts import Fonts
+from foundry.plugins.standard_lib.setting.text import Composer, Span, Style
 from tests.plugins.pdf_worlds import Press, press
 
 __all__ = ["press"]
@@ -121,3 +123,12 @@ def test_a_tick_is_drawn_for_a_done_task_only(press: Press) -> None:
     changed = [x for x in range(done.width) for y in range(240, 400) if done.getpixel((x, y)) != open_one.getpixel((x, y))]
     assert len(changed) > 20
     assert 70 * 4 < min(changed) < max(changed) < 90 * 4
+
+
+@pytest.mark.parametrize("before", ["עברית, ", "Latin, ", "Ελληνικά, עברית, ", "1. "])
+def test_letters_join_beside_any_other_script(before: str) -> None:
+    def drawn(text: str) -> set[int]:
+        line = Composer(Fonts()).lines([Span(text, Style())], 500)[0]
+        return {glyph.number for _, run in line.runs for glyph in run.glyphs}
+
+    assert drawn("العربية") <= drawn(f"{before}العربية")

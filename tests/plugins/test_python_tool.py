@@ -119,7 +119,7 @@ def test_a_script_runs_with_its_arguments_and_its_own_folder_to_import_from(tmp_
     (tmp_path / "sub" / "other.py").write_text("def f(): return 'imported'\n")
     text = "import sys, other\nprint(other.f(), sys.argv[1:], __file__, __name__)\n'no value of a script is shown'\n"
     (tmp_path / "sub" / "script.py").write_text(text)
-    plan = planned(tmp_path, file="sub/script.py", arguments=["a b", "--c"])
+    plan = planned(tmp_path, path="sub/script.py", arguments=["a b", "--c"])
 
     assert plan.preview.command == "python sub/script.py 'a b' --c"
     assert plan.preview.paths == (tmp_path / "sub" / "script.py",)
@@ -131,14 +131,14 @@ def test_a_script_runs_with_its_arguments_and_its_own_folder_to_import_from(tmp_
 
 def test_a_script_that_is_not_what_was_shown_any_more_is_not_run(tmp_path: Path) -> None:
     (tmp_path / "script.py").write_text("open('made', 'w')\n")
-    plan = planned(tmp_path, file="script.py")
+    plan = planned(tmp_path, path="script.py")
     (tmp_path / "script.py").write_text("open('evil', 'w')\n")
 
     with pytest.raises(Changed):
         plan.do()
     assert not (tmp_path / "made").exists()
     assert not (tmp_path / "evil").exists()
-    assert plan.preview.scope != planned(tmp_path, file="script.py").preview.scope
+    assert plan.preview.scope != planned(tmp_path, path="script.py").preview.scope
 
 
 def test_another_folder_than_the_one_shown_is_not_worked_in(tmp_path: Path) -> None:
@@ -153,11 +153,19 @@ def test_another_folder_than_the_one_shown_is_not_worked_in(tmp_path: Path) -> N
     assert not list(tmp_path.rglob("made"))
 
 
+def test_another_name_of_a_protected_file_is_no_script(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text("KEY = 'canary'")
+    (tmp_path / "a.py").hardlink_to(tmp_path / ".env")
+
+    with pytest.raises(ToolError, match="another name of a protected file"):
+        planned(tmp_path, path="a.py")
+
+
 @pytest.mark.parametrize(
     "given",
     [
-        *({}, {"code": " "}, {"code": "1", "file": "a.py"}, {"code": "1\0"}, {"code": "x" * 300_000}, {"code": "'\ud800'"}),
-        *({"file": "../a.py"}, {"file": ".env"}, {"file": "missing.py"}, {"file": "."}, {"code": "1", "timeout": 0}),
+        *({}, {"code": " "}, {"code": "1", "path": "a.py"}, {"code": "1\0"}, {"code": "x" * 300_000}, {"code": "'\ud800'"}),
+        *({"path": "../a.py"}, {"path": ".env"}, {"path": "missing.py"}, {"path": "."}, {"code": "1", "timeout": 0}),
         *({"code": "1", "timeout": 1e9}, {"code": "1", "arguments": ["\0"]}),
     ],
 )
@@ -231,7 +239,7 @@ def test_a_long_value_and_long_output_fit(tmp_path: Path) -> None:
 def test_the_model_calls_it_by_the_public_door(tmp_path: Path) -> None:
     (tool,) = bind(Python(ToolContext(tmp_path)), "python", "built-in", ToolContext(tmp_path))
 
-    assert set(tool.spec.schema["properties"]) == {"code", "file", "arguments", "timeout"}
+    assert set(tool.spec.schema["properties"]) == {"code", "path", "arguments", "timeout"}
     assert tool.effects == {"runs"}
     assert tool.check({"code": "1", "arguments": ["a"]})["arguments"] == ["a"]
     with pytest.raises(ToolError):

@@ -165,7 +165,7 @@ for name, code in asked["codes"].items():
 """
 
 
-@pytest.mark.slow
+@pytest.mark.prove
 @pytest.mark.skipif(os.geteuid() != 0 or PYTHON != "/usr/bin/python3", reason="a normal user ran the other tests already")
 @pytest.mark.parametrize("level", held())
 def test_a_normal_users_jail_contains_them_all(world: World, level: Level) -> None:

@@ -28,6 +28,7 @@ from foundry.session.toolbox import Toolbox
 from tests.commands.running import make_runnable, script
 from tests.conftest import FOUNDRY
 from tests.gate.conftest import Said
+from tests.naps import naps
 from tests.session.conftest import Desk, Room, call
 from tests.session.screens import Terminal
 
@@ -100,7 +101,7 @@ def test_a_script_changed_between_the_question_and_the_run_is_asked_about_anew(s
     said = ChangesIt(("yes", "no"))
     said.script = tmp_path / "a.py"
     said.script.write_text("print('one')")
-    room, _ = session(call("python.run", file="a.py"), said=said)
+    room, _ = session(call("python.run", path="a.py"), said=said)
     told = results(room)
 
     assert len({one.preview.scope for one in said.asked}) == len(said.asked) == 2
@@ -110,20 +111,6 @@ def test_a_script_changed_between_the_question_and_the_run_is_asked_about_anew(s
 @pytest.fixture
 def agent(home: Path) -> AgentFolder:
     return make_runnable(Home(home), "scout", tools=["terminal"])
-
-
-def naps() -> list[int]:
-    """The processes of the job, by what stands on their command line."""
-    found = []
-    for one in Path("/proc").iterdir():
-        if one.name.isdigit():
-            try:
-                words = (one / "cmdline").read_bytes().split(b"\0")
-            except OSError:
-                continue
-            if words[0].endswith(b"sleep") and NAP.encode() in words:
-                found.append(int(one.name))
-    return found
 
 
 def until(there: Callable[[], bool]) -> None:
@@ -146,7 +133,7 @@ def chat(agent: AgentFolder, tmp_path: Path) -> Iterator[Terminal]:
     terminal.until("\u276f")
     terminal.line("begin")
     terminal.until("It runs.")
-    until(lambda: bool(naps()))
+    until(lambda: bool(naps(NAP)))
     yield terminal
     terminal.stop()
 
@@ -158,11 +145,11 @@ def test_ctrl_c_in_a_turn_leaves_the_job_and_leaving_the_chat_ends_it(chat: Term
     time.sleep(1)
     chat.keys("\x03")
     chat.until("interrupted")
-    assert naps()
+    assert naps(NAP)
     chat.keys("\x04")
 
     assert chat.end() == 0
-    assert not naps()
+    assert not naps(NAP)
 
 
 @pytest.mark.slow
@@ -173,4 +160,4 @@ def test_the_job_ends_with_the_session_however_it_ends(chat: Terminal, how: Any)
     else:
         os.kill(chat.process.pid, how)
 
-    until(lambda: not naps())
+    until(lambda: not naps(NAP))

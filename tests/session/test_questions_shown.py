@@ -167,7 +167,7 @@ HOSTILE: list[tuple[str, str]] = [
 IN_WORDS = {"null^@byte": "binary", "ls^M": "lineendsLF\u2192CRLF", "<U+FEFF>rm<U+2060>x": "UTF-8withBOM"}
 
 
-@pytest.mark.parametrize("columns", [20, 80, 200])
+@pytest.mark.parametrize("columns", [pytest.param(20, marks=pytest.mark.prove), 80, pytest.param(200, marks=pytest.mark.prove)])
 def test_the_dangerous_part_is_on_the_screen_and_nothing_reaches_the_terminal(ask: Asks, columns: int) -> None:
     """Each text as an argument, as a command, and as what a file would hold; all pages of each looked at."""
     asked: list[dict[str, Any]] = []

@@ -13,6 +13,7 @@ from foundry.agent.folder import AgentFolder, Home
 from foundry.sandbox import jail
 from tests.commands.running import foundry, make_runnable, script
 from tests.conftest import FOUNDRY
+from tests.naps import naps
 from tests.session.screens import Terminal
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(jail.probe().level == "none", reason="no jail holds here")]
@@ -32,22 +33,9 @@ def asleep(agent: AgentFolder, tmp_path: Path) -> Iterator[Terminal]:
     terminal = Terminal([*FOUNDRY, *words], tmp_path)
     terminal.until("\u276f")
     terminal.line("sleep")
-    wait_for(lambda: bool(naps()), "the command did not start", terminal)
+    wait_for(lambda: bool(naps(NAP)), "the command did not start", terminal)
     yield terminal
     terminal.stop()
-
-
-def naps() -> list[int]:
-    found = []
-    for one in Path("/proc").iterdir():
-        if one.name.isdigit():
-            try:
-                words = (one / "cmdline").read_bytes().split(b"\0")
-            except OSError:
-                continue
-            if words[0].endswith(b"sleep") and NAP.encode() in words:
-                found.append(int(one.name))
-    return found
 
 
 def wait_for(there: object, complaint: str, terminal: Terminal | None = None) -> None:
@@ -61,18 +49,18 @@ def wait_for(there: object, complaint: str, terminal: Terminal | None = None) ->
 
 def test_ctrl_c_ends_the_command(asleep: Terminal) -> None:
     asleep.keys("\x03")
-    wait_for(lambda: not naps(), "it sleeps on", asleep)
+    wait_for(lambda: not naps(NAP), "it sleeps on", asleep)
     asleep.until("interrupted")
 
 
 def test_a_closed_terminal_ends_the_command(asleep: Terminal) -> None:
     asleep.hang_up()
-    wait_for(lambda: not naps(), "it sleeps on")
+    wait_for(lambda: not naps(NAP), "it sleeps on")
 
 
 def test_a_kill_ends_the_command(asleep: Terminal) -> None:
     asleep.process.kill(9)
-    wait_for(lambda: not naps(), "it sleeps on")
+    wait_for(lambda: not naps(NAP), "it sleeps on")
 
 
 def test_the_end_of_time_ends_the_command(agent: AgentFolder, tmp_path: Path) -> None:
@@ -80,4 +68,4 @@ def test_the_end_of_time_ends_the_command(agent: AgentFolder, tmp_path: Path) ->
         *("run", "scout", "-p", "sleep", "--mode", "auto", "--timeout", "6"), "--model", script(tmp_path / "s.json", *STEPS)
     )
     assert done.returncode == 6, done.stderr
-    wait_for(lambda: not naps(), "it sleeps on")
+    wait_for(lambda: not naps(NAP), "it sleeps on")
