@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import NamedTuple
 
-from foundry.text import EMPTY_LINES, TIMES, spelled, written_out
+from foundry.text import EMPTY_LINES, TIMES, counted, spelled, written_out
 
 _AROUND = 3  # lines that stay as they are, shown before and after a change
 _PAIRS = 250_000  # pairs of lines compared one with another; beyond, only lines that are unique hold two texts together
@@ -90,8 +90,8 @@ def _size(data: bytes | None, lines: int, binary: bool) -> str:
     if data is None:
         return "nothing"
     if binary or not lines:
-        return f"{'binary, ' if binary else ''}{len(data):,} byte{'' if len(data) == 1 else 's'}"
-    return f"{lines:,} line{'' if lines == 1 else 's'}"
+        return f"{'binary, ' if binary else ''}{counted(len(data), 'byte')}"
+    return counted(lines, "line")
 
 
 def _turned(before: str, was: str, will: str, usual: str, after: str) -> list[str]:
@@ -142,7 +142,7 @@ def drawn(diff: Diff, *, numbered: bool = True) -> Iterator[Line]:
                 yield from line(" ", old[was + step], was + step, will + step)
             elif step == head:
                 count = length - head - tail
-                yield Line("", "", f"⋯ {count:,} line{'' if count == 1 else 's'} as before")
+                yield Line("", "", f"⋯ {counted(count, 'line')} as before")
 
 
 def _empty(text: Sequence[str], start: int, end: int) -> int:

@@ -59,6 +59,37 @@ def trust(console: Console, home: Home, name: str, server: str, yes: bool, revok
 
 
 @mcp.command()
+@agent
+@click.argument("server")
+@face
+def login(console: Console, home: Home, name: str, server: str) -> int:
+    """Log in at an MCP server that asks for it: shows who authorizes and for what, then opens your browser there."""
+    from foundry.plugins.foundry_core import mcp_servers
+
+    if not console.can_ask():
+        raise UsageError("a login needs somebody who logs in, and nobody is there", "Run it on a terminal.")
+    return mcp_servers.log_in(
+        home,
+        name,
+        server,
+        settings=words.settings_of(console, home),
+        progress=console,
+        confirm=words.showing(console, f"Trust {name} as it is?"),
+    )
+
+
+@mcp.command()
+@agent
+@click.argument("server")
+@face
+def logout(console: Console, home: Home, name: str, server: str) -> None:
+    """Forget the login at an MCP server: its tokens are deleted here."""
+    from foundry.plugins.foundry_core.mcp_servers import log_out
+
+    console.result(log_out(home, name, server))
+
+
+@mcp.command()
 @click.argument("names", nargs=-1, shell_complete=words.agent_names)
 @click.option(
     "--mode", type=click.Choice(["plan", "run", "auto"]), default="run", help="What may be done unasked (default: run)."

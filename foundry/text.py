@@ -106,6 +106,11 @@ def written_out(text: str) -> list[str]:
     return named if len(named) <= _KINDS else [*named[: _KINDS - 1], f"and {len(named) - _KINDS + 1} more kinds"]
 
 
+def counted(number: int, word: str) -> str:
+    """Return a number with what it counts, as in "1 file" and "1,200 files"."""
+    return f"{number:,} {word}" + ("" if number == 1 else "s")
+
+
 def one_line(text: str, width: int = 200) -> str:
     """Return `text` escaped, on one line, cut to `width` columns with an ellipsis."""
     return fit(" ".join(visible(text).split()), width)

@@ -19,7 +19,9 @@ from foundry.files import nearest
 
 MOST_SERVERS = 32
 _KEYS = ("command", "args", "env", "cwd")
-_HTTP_KEYS = ("url", "headers")
+_HTTP_KEYS = ("url", "headers", "oauth")
+_OAUTH_KEYS = ("client_id", "client_secret", "private_key", "algorithm", "client_metadata_url", "issuer", "grant")
+_GRANTS = ("authorization_code", "client_credentials")
 _REFERENCE = re.compile(r"\$\{([^{}]*)\}")
 _HEADER = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 _SECRET_HEADERS = ("authorization", "proxy-authorization", "cookie", "x-auth", "api-key", "apikey")
@@ -32,7 +34,8 @@ _NEW = ""
 class McpServer:
     """One server: a `command` that is started and talked to over its streams, or the `url` of one that runs elsewhere.
 
-    Values of `env` and `headers` may hold references such as ${TOKEN}, which `resolved` puts in.
+    Values of `env`, `headers` and `oauth` may hold references such as ${TOKEN}, which `resolved` puts in. `oauth` says how to
+    log in where the server does not tell; `asks_login` that there is such an entry, if an empty one.
     """
 
     name: str
@@ -42,6 +45,13 @@ class McpServer:
     cwd: str = ""
     url: str = ""
     headers: Mapping[str, str] = field(default_factory=dict)
+    oauth: Mapping[str, str] = field(default_factory=dict)
+    asks_login: bool = False
+
+    @property
+    def logs_in(self) -> bool:
+        """Whether it may ask for a login: it is reached over HTTP, and no header of its entry says who asks."""
+        return bool(self.url) and "authorization" not in map(str.lower, self.headers)
 
     @property
     def host(self) -> str:
@@ -50,7 +60,7 @@ class McpServer:
 
     def variables(self) -> tuple[str, ...]:
         """Return the variables that it refers to, each once."""
-        texts = (*self.env.values(), *self.headers.values())
+        texts = (*self.env.values(), *self.headers.values(), *self.oauth.values())
         return tuple(dict.fromkeys(name for text in texts for name in _REFERENCE.findall(text)))
 
     def folder(self, agent: AgentFolder) -> Path:
@@ -62,14 +72,15 @@ class McpServer:
         return tuple(name for name in self.variables() if not values.get(name))
 
     def resolved(self, texts: Mapping[str, str], values: Mapping[str, str]) -> dict[str, str]:
-        """Return its `env` or `headers` with the references replaced by values; these are secrets."""
+        """Return its `env`, `headers` or `oauth` with the references replaced by values; these are secrets."""
         return {name: _REFERENCE.sub(lambda found: values.get(found.group(1), ""), text) for name, text in texts.items()}
 
     def facts(self, agent: AgentFolder) -> list[tuple[str, str]]:
         """Return what starting or reaching it does, all of it, without a secret."""
         if self.url:
             headers = [(f"header {name}", text) for name, text in self.headers.items()]
-            return [("server", self.name), ("url", self.url), *headers]
+            logs_in = [(f"login {name}", text) for name, text in self.oauth.items()]
+            return [("server", self.name), ("url", self.url), *headers, *logs_in]
         pairs = [("server", self.name), ("command", self.command)]
         pairs += [(f"argument {number}", one) for number, one in enumerate(self.args, 1)]
         pairs += [(f"variable {name}", text) for name, text in self.env.items()]
@@ -174,7 +185,10 @@ def _server(name: str, entry: Any) -> McpServer:
     if "url" in entry:
         if kind not in ("", "http", "streamable-http", "streamable_http", "streamableHttp"):
             raise ValueError(f'a server with a "url" is of the type "http", not {kind!r}')
-        return McpServer(name, url=_url(entry["url"]), headers=_headers(entry.get("headers", {})))
+        server = McpServer(name, url=_url(entry["url"]), headers=_headers(entry.get("headers", {})))
+        if "oauth" in entry and not server.logs_in:
+            raise ValueError('has a header "Authorization" and "oauth"; one of them says who asks')
+        return replace(server, oauth=_oauth(entry.get("oauth", {})), asks_login="oauth" in entry)
     if "command" not in entry:
         raise ValueError('has neither "command" nor "url"')
     if kind not in ("", "stdio"):
@@ -229,6 +243,29 @@ def _headers(value: Any) -> dict[str, str]:
             raise ValueError(f'"headers": {name!r} cannot be sent')
     secret = {name: is_secret_name(_as_name(name)) or any(one in name.lower() for one in _SECRET_HEADERS) for name in value}
     return {name: _valued(name, text, secret[name]) for name, text in value.items()}
+
+
+def _oauth(value: Any) -> dict[str, str]:
+    for key in _texts(value, "oauth"):
+        if key not in _OAUTH_KEYS:
+            raise ValueError(f'"oauth": unknown key "{key}"; there are {", ".join(_OAUTH_KEYS)}')
+    found = {name: _valued(name, text, name in ("client_secret", "private_key")) for name, text in value.items()}
+    for key in ("client_metadata_url", "issuer"):
+        if key in found:
+            _url(found[key])
+    grant = found.get("grant", _GRANTS[0])
+    if grant not in _GRANTS:
+        raise ValueError(f'"oauth": "grant" is one of {", ".join(_GRANTS)}')
+    secret = {"client_secret", "private_key"} & found.keys()
+    if grant == "client_credentials" and not ({"client_id", "issuer"} <= found.keys() and len(secret) == 1):
+        raise ValueError(
+            '"oauth": client_credentials need "client_id", "client_secret" or "private_key", and "issuer", its only reader'
+        )
+    if grant != "client_credentials" and {"private_key", "algorithm"} & found.keys():
+        raise ValueError('"oauth": a "private_key" is for the "grant" client_credentials')
+    if "client_secret" in found and "client_id" not in found:
+        raise ValueError('"oauth": a "client_secret" belongs to a "client_id"')
+    return found
 
 
 def _texts(value: Any, key: str) -> dict[str, str]:

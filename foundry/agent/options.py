@@ -19,7 +19,9 @@ class RunOptions:
     max_rounds: int = 0
     timeout: float = 0.0
     debug: bool = False
-    mcp: str = ""  # "serve": its tools for other programs; "trust": its MCP servers looked at, all of them or the one named after
+    # "serve": its tools for other programs; "trust": its MCP servers looked at, all of them or the one named after;
+    # "login": a person logs in at the one named after.
+    mcp: str = ""
 
     def to_argv(self) -> list[str]:
         """Return the arguments that `from_argv` reads back as these options."""

@@ -105,6 +105,11 @@ def decisions_file(folder: AgentFolder) -> Path:
     return _file(_real(folder)).with_suffix(".decisions.jsonl")
 
 
+def logins_file(folder: AgentFolder) -> Path:
+    """Return where the logins at the agent's MCP servers are kept; see agent/mcp_logins.py."""
+    return _file(_real(folder)).with_suffix(".logins.json")
+
+
 def _real(folder: AgentFolder) -> str:
     return str(folder.path.parent.resolve() / folder.path.name)
 

@@ -19,7 +19,7 @@ from typing import Literal
 from foundry.agent.definition import load_definition
 from foundry.agent.folder import AgentFolder
 from foundry.agent.record import AgentRecord, load_record, now
-from foundry.agent.standing import Standing, change_standing, decisions_file, forget_standing, standing_of
+from foundry.agent.standing import Standing, change_standing, decisions_file, forget_standing, logins_file, standing_of
 from foundry.errors import FoundryError, NotReadyError
 
 TrustState = Literal["own", "trusted", "changed", "unknown"]
@@ -133,7 +133,9 @@ def moved(old: AgentFolder, new: AgentFolder) -> None:
 
 def forget(folder: AgentFolder) -> None:
     """Forget the agent that lay in `folder` and what was decided about its calls."""
-    decisions_file(folder).unlink(missing_ok=True)
+    logins = logins_file(folder)
+    for kept in (decisions_file(folder), logins, logins.with_suffix(".lock"), logins.with_suffix(".renewing")):
+        kept.unlink(missing_ok=True)
     forget_standing(folder)
 
 
@@ -258,7 +260,7 @@ def _copy(old: AgentFolder, new: AgentFolder) -> None:
 
 
 def _forget(old: AgentFolder, new: AgentFolder) -> None:
-    decided = decisions_file(old)
-    if decided.exists():
-        decided.replace(decisions_file(new))
+    for kept in (decisions_file, logins_file):
+        if kept(old).exists():
+            kept(old).replace(kept(new))
     forget_standing(old)

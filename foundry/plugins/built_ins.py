@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from foundry.agent.definition import AgentDefinition
 from foundry.agent.mcp_servers import variables_of
 
 _LIBRARY = "foundry.plugins.standard_lib"
+_PLUGINS = Path(__file__).parent
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +30,11 @@ class BuiltIn:
     packages: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     variables: Mapping[str, str] = field(default_factory=dict)
     few: tuple[str, ...] = ()
+
+    @property
+    def file(self) -> Path:
+        """The file that its class is written in."""
+        return _PLUGINS.joinpath(*self.module.removeprefix("foundry.plugins.").split(".")).with_suffix(".py")
 
     def missing(self, function: str, there: Callable[[str], bool]) -> str:
         """Return the first package that `function` of the plugin cannot do without and that is not `there`, or ""."""

@@ -241,6 +241,20 @@ def is_name_of_protected(context: ToolContext, found: os.stat_result) -> bool:
     return False
 
 
+def read_up_to(context: ToolContext, path: Path, most: int) -> bytes:
+    """Return the first bytes of a file, one more than `most` where it is larger. Raises ToolError for what may not be read."""
+    name = context.name(path)
+    try:
+        with context.open(path) as file:
+            if is_name_of_protected(context, os.fstat(file.fileno())):
+                raise ToolError(f"{name} is another name of a protected file: it cannot be read or changed.")
+            return file.read(most + 1)
+    except FileNotFoundError:
+        raise ToolError(f"There is no file {name}. Use list_files to see what is there.") from None
+    except OSError as error:
+        raise ToolError(f"{name} cannot be read: {error.strerror}.") from None
+
+
 def _bytes(folder: int, name: str, most: int) -> bytes:
     handle = os.open(name, _FILE, dir_fd=folder)
     with os.fdopen(handle, "rb") as file:

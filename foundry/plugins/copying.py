@@ -8,7 +8,6 @@ import zipfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from email.parser import Parser
-from pathlib import Path
 
 from foundry.agent.definition import AgentDefinition
 from foundry.agent.wheel import runtime_wheel
@@ -19,7 +18,6 @@ from foundry.plugins.cards import ALL_EFFECTS, read_built_in
 from foundry.settings import VERSION
 
 PREFIX = "my_"
-_PLUGINS = Path(__file__).parent
 _OF_EXTRA = re.compile(r"""\s*(?:and\s+)?extra\s*==\s*['"]([^'"]+)['"]\s*""")
 
 
@@ -56,7 +54,7 @@ def copied(definition: AgentDefinition) -> Copies:
     )
     files: dict[str, str] = {}
     for name in names:
-        files[f"plugins/{PREFIX}{name}/__init__.py"] = _source(name).read_text("utf-8")
+        files[f"plugins/{PREFIX}{name}/__init__.py"] = BUILT_INS[name].file.read_text("utf-8")
         files[f"plugins/{PREFIX}{name}/plugin.json"] = _manifest(name, requirements[name])
     said = (
         f"`{PREFIX}{name}`: its own copy of `{name}` of Agent Foundry {VERSION}, in `plugins/{PREFIX}{name}/`" for name in names
@@ -80,12 +78,8 @@ def _refuse(name: str, definition: AgentDefinition) -> None:
         raise UsageError(f"the agent has a plugin {PREFIX}{name} already", hint)
 
 
-def _source(name: str) -> Path:
-    return _PLUGINS.joinpath(*BUILT_INS[name].module.removeprefix("foundry.plugins.").split(".")).with_suffix(".py")
-
-
 def _manifest(name: str, requirements: tuple[str, ...]) -> str:
-    declared = {one for card in read_built_in(_source(name), name) for one in card.effects}
+    declared = {one for card in read_built_in(BUILT_INS[name].file, name) for one in card.effects}
     effects: list[Effect] = [one for one in ALL_EFFECTS if one in declared]
     data = {"version": VERSION, "description": BUILT_INS[name].summary, "requires": list(requirements), "effects": effects}
     return json.dumps(data, indent=2, ensure_ascii=False) + "\n"

@@ -22,6 +22,7 @@ GROUP = "foundry.plugins"
 _TARGET = re.compile(r"([A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*):([A-Za-z_]\w*)", re.ASCII)
 _MOST_TEXT = 4 * 1024 * 1024
 _MOST_STEPS = 8  # from module to module, on the way to where a class is written
+_MOST_BASES = 50
 
 
 class PackageProblem(PluginProblem):
@@ -178,11 +179,14 @@ def _entries(file: Path) -> Iterator[tuple[str, str]]:
 def files_of(offer: Offer) -> list[Path]:
     """Return the package's code, sorted: what its RECORD says was installed and what lies in its folder, but compiled copies.
 
-    Raises OSError and BadFileError.
+    Raises OSError, BadFileError and PackageProblem.
     """
     record = offer.info / "RECORD"
     lines = read_bytes(record, _MOST_TEXT * 16).decode("utf-8", "replace").splitlines() if record.is_file() else []
-    named = {row[0] for row in csv.reader(lines) if row}
+    try:
+        named = {row[0] for row in csv.reader(lines) if row}
+    except csv.Error as error:
+        raise PackageProblem(f"its RECORD cannot be read: {error}", _where(record, offer.site)) from None
     top = offer.site / offer.top
     there = {_where(path, offer.site) for path in top.rglob("*") if path.is_symlink() or not path.is_dir()}
     there |= {_where(path, offer.site) for path in offer.site.glob(f"{offer.top}.*") if path.suffix in (".py", ".so", ".pyd")}
@@ -258,12 +262,27 @@ def _module(node: ast.ImportFrom, module: str, path: Path) -> str:
     return ".".join([*base, *([node.module] if node.module else [])])
 
 
-def _methods(site: Path, path: Path, node: ast.ClassDef, steps: int = _MOST_STEPS) -> dict[str, ast.stmt]:
-    """Return the methods of a class by name, those of the package's own base classes first, as Python finds them."""
+def _methods(
+    site: Path, path: Path, node: ast.ClassDef, known: dict[tuple[Path, str], dict[str, ast.stmt]] | None = None
+) -> dict[str, ast.stmt]:
+    """Return the methods of a class by name, those of the package's own base classes first, as Python finds them.
+
+    `known` are the classes looked at, each once. Raises PackageProblem for too many.
+    """
+    known = {} if known is None else known
+    if (path, node.name) in known:
+        return known[path, node.name]
+    if len(known) >= _MOST_BASES:
+        raise PackageProblem(f"has more than {_MOST_BASES} base classes", _where(path, site), node.lineno)
+    known[path, node.name] = {}
     found: dict[str, ast.stmt] = {}
     module = ".".join(path.relative_to(site).with_suffix("").parts).removesuffix(".__init__")
-    for base in reversed(node.bases) if steps else ():
-        if isinstance(base, ast.Name):
-            with suppress(PluginProblem, OSError):
-                found |= _methods(site, *_class(site, module, base.id), steps - 1)
-    return found | {one.name: one for one in node.body if isinstance(one, ast.FunctionDef | ast.AsyncFunctionDef)}
+    for base in dict.fromkeys(one.id for one in reversed(node.bases) if isinstance(one, ast.Name)):
+        try:
+            there = _class(site, module, base)
+        except (PluginProblem, OSError):
+            continue
+        found |= _methods(site, *there, known)
+    found |= {one.name: one for one in node.body if isinstance(one, ast.FunctionDef | ast.AsyncFunctionDef)}
+    known[path, node.name] = found
+    return found

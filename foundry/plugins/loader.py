@@ -66,7 +66,7 @@ def list_tools(folder: AgentFolder, definition: AgentDefinition, venv: Path | No
     for name, ids in choice.named.items():
         if name in BUILT_INS:
             judged = [_judged(card, there, folder.name) for card in _only(_built_in(name), ids, choice.problems)]
-            choice.problems += [f'The tool "{card.id}" is left out: it {card.problem}' for card in judged if card.problem]
+            choice.problems += _missing(name, judged)
             cards += judged
             continue
         try:
@@ -185,15 +185,22 @@ def _id(tool: ToolCard | BoundTool) -> str:
 
 
 def _built_in(name: str) -> list[ToolCard]:
-    module = BUILT_INS[name].module.removeprefix("foundry.plugins.")
-    cards = read_built_in(Path(__file__).parent.joinpath(*module.split(".")).with_suffix(".py"), name)
-    return [replace(card, extra=BUILT_INS[name].extra) for card in cards]
+    one = BUILT_INS[name]
+    return [replace(card, extra=one.extra) for card in read_built_in(one.file, name)]
 
 
 def _judged(card: ToolCard, there: There, agent: str) -> ToolCard:
     """Return a built-in's card, with its problem where a package is missing that the tool cannot do without."""
     missing = BUILT_INS[card.plugin].missing(card.id.partition(".")[2], there)
     return replace(card, problem=f"{needs(card.plugin, missing)}. Mend with: foundry sync {agent}") if missing else card
+
+
+def _missing(name: str, judged: list[ToolCard]) -> list[str]:
+    """Return what is said of a built-in's tools that lack a package: once for all where it is the same."""
+    problems = {card.problem for card in judged}
+    if len(judged) > 1 and len(problems) == 1 and "" not in problems:
+        return [f'The tools of "{name}" are left out: each {problems.pop()}']
+    return [f'The tool "{card.id}" is left out: it {card.problem}' for card in judged if card.problem]
 
 
 def _packages_of(folder: AgentFolder) -> There:
@@ -221,8 +228,9 @@ def _importable(module: str) -> bool:
 def _loaded_built_in(folder: AgentFolder, name: str, ids: set[str], context: ToolContext, problems: list[str]) -> list[BoundTool]:
     """Return a built-in's tools, those left out whose packages are missing, which becomes a problem."""
     cards = _only(_built_in(name), ids, problems)
-    wanted = {card.id: _judged(card, _importable, folder.name).problem for card in cards}
-    problems += [f'The tool "{one}" is left out: it {problem}' for one, problem in wanted.items() if problem]
+    judged = [_judged(card, _importable, folder.name) for card in cards]
+    wanted = {card.id: card.problem for card in judged}
+    problems += _missing(name, judged)
     if all(wanted.values()):
         return []
     try:

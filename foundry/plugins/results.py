@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Iterable
 from typing import Any
 
 from foundry.plugins.api import ToolError
@@ -22,6 +23,22 @@ def cut(text: str, limit: int) -> str:
     note = "\n… cut: {} of " + f"{len(text)} characters shown; ask for a smaller part"
     shown = max(limit - len(note.format(len(text))), 0)
     return text[:shown] + note.format(shown)
+
+
+def fitting(lines: Iterable[str], room: int) -> list[str]:
+    """Return the first lines that, one below the other, take at most `room` characters."""
+    taken: list[str] = []
+    for line in lines:
+        room -= len(line) + bool(taken)
+        if room < 0:
+            break
+        taken.append(line)
+    return taken
+
+
+def told(error: Exception, limit: int) -> str:
+    """Return what a tool says went wrong as text of at most `limit` characters; a name that is no UTF-8 may stand in it."""
+    return cut(_encodable(str(error) or "The tool failed."), limit)
 
 
 def failure(error: BaseException) -> str:

@@ -17,7 +17,7 @@ from foundry.agent.policy import COLUMNS, WORDS
 from foundry.messages import ToolSpec
 from foundry.plugins.api import Changed, Plan, ToolContext, ToolError
 from foundry.plugins.cards import ALL_EFFECTS, TO_ACCEPT, Origin, PluginProblem
-from foundry.plugins.results import as_text, cut, failure
+from foundry.plugins.results import as_text, failure, told
 from foundry.plugins.schema import Parameters, parameters_of
 
 if TYPE_CHECKING:
@@ -189,7 +189,7 @@ def _told(limit: int) -> Iterator[None]:
         yield
     except ToolError as error:
         kind = Changed if isinstance(error, Changed) else ToolError
-        raise kind(cut(str(error) or "The tool failed.", limit)) from None
+        raise kind(told(error, limit)) from None
     except BaseException as error:  # a tool that calls sys.exit() must not end the session
         if _is_cancellation(error):
             raise

@@ -137,7 +137,7 @@ def get_ready(opening: Opening, ask: Ask | None, named: str = "") -> Ready:
     if definition.mcp_servers and not opening.servers:
         from foundry.session.mcp.servers import Servers
 
-        opening.servers = Servers(opening.folder, definition, keys)
+        opening.servers = Servers(opening.folder, definition, keys, opening.redactor.learn)
         opening.servers.start()
     approvals = Approvals(
         check_mode(opening.options.mode),

@@ -15,7 +15,7 @@ from foundry.agent.secrets import Redactor, read_env, set_value
 from foundry.errors import FoundryError
 from foundry.models.catalog import KEY_OF
 from foundry.plugins.api import ToolError, Variables
-from foundry.plugins.built_ins import env_of
+from foundry.plugins.built_ins import BUILT_INS, env_of
 from foundry.plugins.strict import on_loop
 from foundry.text import one_line
 
@@ -33,6 +33,8 @@ _OBEYED = re.compile(
     r"|LOCPATH|NLSPATH|NETRC",
     re.IGNORECASE,
 )
+# Of these a built-in tool says itself what it does with them: GIT_TOKEN is no variable that git obeys.
+_OF_TOOLS = frozenset(name for one in BUILT_INS.values() for name in one.variables)
 
 
 class SessionVariables(Variables):
@@ -119,5 +121,5 @@ def check_askable(name: str) -> None:
         raise ToolError(f"{one_line(name, 60)!r} is no variable's name: letters, digits and _, not starting with a digit.")
     if name.upper() in KEY_OF.values():
         raise ToolError(f"{name} is the key of a model's provider. Only the user sets it, by: foundry env")
-    if _OBEYED.fullmatch(name):
+    if _OBEYED.fullmatch(name) and name not in _OF_TOOLS:
         raise ToolError(f"{name} is obeyed by Foundry, the system or other programs, so no tool asks for it.")

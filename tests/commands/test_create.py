@@ -159,6 +159,17 @@ def test_the_folder_is_that_of_the_house_plan(made: tuple[Home, AgentFolder]) ->
 
 
 @pytest.mark.slow
+def test_its_readme_names_the_variables_of_its_tools(place: Home, settings: Settings) -> None:
+    made = create_agent(place, "scout", tools=["email"], blueprint="maintainer", settings=settings)
+
+    said = (place.agent("scout").path / "README.md").read_text()
+    assert made
+    assert "\n- `SMTP_HOST`: the server that mail is handed to, such as mail.example.org\n" in said
+    assert "\n\n- `GIT_TOKEN`: optional: the token for pull, push and clone over https\n" in said
+    assert "None." not in said
+
+
+@pytest.mark.slow
 def test_its_python_finds_its_own_foundry_also_after_a_move(made: tuple[Home, AgentFolder], tmp_path: Path) -> None:
     _, folder = made
     assert foundry_seen_by(folder).is_relative_to(folder.venv)

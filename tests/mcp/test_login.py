@@ -13,7 +13,9 @@ from typing import Any
 import httpx
 import pytest
 
+from foundry.agent import trust
 from foundry.agent.definition import ApprovalRule
+from foundry.agent.folder import AgentFolder
 from foundry.agent.mcp_logins import forget_login, keep_login, login_of, need_of
 from foundry.agent.mcp_servers import McpServer, parse_servers
 from foundry.agent.standing import logins_file
@@ -221,6 +223,28 @@ def test_a_login_counts_for_the_entry_it_was_made_for_and_logout_deletes_it(worl
     assert forget_login(one.agent, "s")
     assert not forget_login(one.agent, "s")
     assert b"access-" not in logins_file(one.agent).read_bytes()
+
+
+def test_a_login_follows_an_agent_that_is_renamed_and_goes_with_it(world: Worlds) -> None:
+    one = world(s=at("https://x.org/mcp"))
+    keep_login(one.agent, server_of(one), lambda old: replace(old, access_token="access-token"))
+    new = AgentFolder(one.agent.path.with_name("other"))
+    one.agent.path.rename(new.path)
+    trust.moved(one.agent, new)
+    assert login_of(new, server_of(one)).access_token == "access-token"
+    assert not logins_file(one.agent).exists()
+    trust.forget(new)
+    assert list(logins_file(new).parent.glob("other*login*")) == []
+
+
+def test_a_server_that_asks_for_nothing_leaves_no_trace(world: Worlds) -> None:
+    from foundry.session.mcp.access import Access
+
+    one = world(s=at("https://x.org/mcp"))
+    learnt: dict[str, str] = {}
+    assert asyncio.run(Access(server_of(one), one.agent, {}, learnt.update).token()) == ""
+    assert learnt == {}
+    assert not list(logins_file(one.agent).parent.glob("*login*"))
 
 
 def test_the_token_goes_to_no_other_address(world: Worlds, url: str, authority: Authority) -> None:

@@ -206,3 +206,23 @@ def test_an_authority_that_is_down_costs_no_login(liar: Liar, world: Worlds) -> 
     assert login_of(one.agent, server).refresh_token == SECRET
     assert need_of(one.agent, server) == "there"
     assert not [sent for path, _, sent in liar.heard if path == "/mcp" and sent]
+
+
+def test_a_client_with_a_key_signs_for_its_issuer_and_the_key_stays_here(liar: Liar, world: Worlds) -> None:
+    import jwt
+    from cryptography.hazmat.primitives import serialization
+    from cryptography.hazmat.primitives.asymmetric import ec
+
+    key = ec.generate_private_key(ec.SECP256R1())
+    kinds = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    oauth = {"client_id": "me", "private_key": "${KEY}", "algorithm": "ES256", "grant": "client_credentials"}
+    server = parse_servers({"s": {"url": f"{liar.base}/mcp", "oauth": {**oauth, "issuer": liar.base}}})["s"]
+    liar.says["/mcp"] = (200, {}, {})
+    assert asyncio.run(obtained(server, {"KEY": key.private_bytes(*kinds).decode()}, Login(), None)).access_token == SECRET
+    (asked,) = liar.asked("/token")
+    told = jwt.decode(asked["client_assertion"][0], key.public_key(), ["ES256"], audience=f"{liar.base}/")
+    assert (told["iss"], told["sub"]) == ("me", "me")
+    assert "PRIVATE" not in str(liar.heard)
+    with pytest.raises(LoginFailed) as bad:
+        asyncio.run(obtained(server, {"KEY": SECRET}, Login(), None))
+    assert SECRET not in str(bad.value)

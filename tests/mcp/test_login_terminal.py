@@ -120,6 +120,24 @@ def test_a_no_opens_no_browser_and_a_denial_is_told(
         assert (tmp_path / "page").exists() == (answer == "y")
 
 
+def test_ctrl_c_ends_the_wait_for_a_browser_that_does_nothing(
+    place: Home, tmp_path: Path, url: str, authority: Authority
+) -> None:
+    agent = made(place, tmp_path, url)
+    shown = terminal(tmp_path, {**os.environ, "BROWSER": "true %s"}, place, "mcp", "login", "scout", "s")
+    try:
+        for question in ("Trust it?", "Log in there?"):
+            shown.until(question, 30)
+            shown.line("y")
+        shown.until("waiting for the browser", 30)
+        shown.keys("\x03")
+        shown.until("you ended it", 10)
+        assert shown.end() == 1
+    finally:
+        shown.stop()
+    assert not logins_file(agent).exists()
+
+
 def test_nobody_there_is_told_and_nothing_is_asked(place: Home, tmp_path: Path, url: str, authority: Authority) -> None:
     made(place, tmp_path, url)
     home = ("--home", str(place.path))

@@ -16,7 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from foundry.plugins.api import ToolContext
-from foundry.plugins.standard_lib import grep_tree
+from foundry.plugins.standard_lib import grep_engines, grep_tree
 from foundry.plugins.standard_lib.grep_codebase import GrepCodebase
 from foundry.plugins.standard_lib.grep_ripgrep import ripgrep
 from foundry.plugins.standard_lib.text_files import wanted
@@ -103,18 +103,24 @@ def matches(text: str) -> str:
 
 
 @pytest.mark.slow
-@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@pytest.mark.parametrize(("near", "first"), [(150, 1000), (0, 1000), (2, 1000), (0, 1)])
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.integers(0, 2**32), st.sampled_from(PATTERNS), st.sampled_from(["*", "*.py", "sub/**/*", "**/a*"]), st.integers(0, 2))
-def test_ripgrep_and_our_own_search_give_the_same_answer(tmp_path: Path, seed: int, pattern: str, glob: str, around: int) -> None:
+def test_ripgrep_and_our_own_search_give_the_same_answer(
+    tmp_path: Path, near: int, first: int, seed: int, pattern: str, glob: str, around: int
+) -> None:
     root = tmp_path / f"{seed}-{random.random()}"
     root.mkdir()
     try:
         plant(root, seed)
         ours = GrepCodebase(ToolContext(root), program="").search(pattern, glob=glob, context=around)
+        grep = GrepCodebase(ToolContext(root), program=BESIDE)
+        with pytest.MonkeyPatch.context() as patch:  # as in a large tree: only some of it is looked at, and only some of the hits
+            patch.setattr(grep_tree, "_MOST_NEAR", near)
+            patch.setattr(grep_engines, "_FIRST", first)
 
-        assert matches(GrepCodebase(ToolContext(root), program=BESIDE).search(pattern, glob=glob, context=around)) == matches(
-            ours
-        )
+            assert matches(grep.search(pattern, glob=glob, context=around)) == matches(ours)
+            assert matches(grep.search(pattern, glob=glob, context=around)) == matches(ours)
     finally:
         shutil.rmtree(root)
 
@@ -157,8 +163,50 @@ def test_ripgrep_looks_into_no_other_files_than_we_would(tmp_path: Path, program
     assert looked_into > 5
 
 
+@pytest.mark.slow
+def test_ripgrep_that_starts_before_the_tree_is_known_stays_out_of_what_is_protected_or_made_by_tools(
+    tmp_path: Path, program: tuple[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(grep_tree, "_MOST_NEAR", 0)
+    for name in (
+        "a/.env",
+        "a/.ENV.x",
+        "a/.git/config",
+        "b/.Ssh/id",
+        "b/node_modules/x.py",
+        "b/.ruff_cache/y",
+        "c/closed/z.py",
+        "c/d.py",
+    ):
+        (tmp_path / "work" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "work" / name).write_text("canary\n")
+    context = ToolContext(tmp_path / "work", closed=(tmp_path / "work/c/closed",))
+    for glob in ("*", "*.py"):
+        assert GrepCodebase(context, program=program[0]).search("canary", glob=glob) == "c/d.py:1: canary"
+        told = program[1].with_suffix(".files")
+        assert told.read_text().split("\0") == ["./c/d.py", ""]
+        told.unlink()
+
+
+def test_folders_ignored_far_down_are_passed_by_once_they_are_known(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(grep_tree, "_MOST_NEAR", 0)
+    for name in ("a/b/made/x.txt", "a/b/seen.txt"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("needle\n")
+    (tmp_path / "a/.gitignore").write_text("made/\n")
+    tree = grep_tree.Tree(ToolContext(tmp_path))
+
+    near = tree.near(tmp_path)
+    assert near is not None
+    assert not near.whole
+    assert tree.files(tmp_path, None, time.monotonic() + 9).left_out == ["a/b/made"]
+    assert tree.near(tmp_path) is None
+
+
+@pytest.mark.parametrize("near", [0, 150])
 @pytest.mark.parametrize("program", ["", BESIDE])
-def test_nothing_protected_is_found_by_any_name(tmp_path: Path, program: str) -> None:
+def test_nothing_protected_is_found_by_any_name(tmp_path: Path, program: str, near: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(grep_tree, "_MOST_NEAR", near)
     root = tmp_path / "work"
     closed = root / "agents"
     for name in (

@@ -92,6 +92,7 @@ def test_what_python_finds_in_a_line_the_looser_words_find_in_the_bytes(
         return
 
     assert lets_through(compiled, raw)
+    assert lets_through(re.compile(pattern, re.IGNORECASE), raw)  # what ripgrep is asked, whatever the case
 
 
 @settings(max_examples=400, deadline=None)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from foundry.agent import blueprint as plans
@@ -177,7 +177,8 @@ def _values(wanted: Mapping[str, str], given: Mapping[str, str], ask: AskSecret 
 def _write(folder: AgentFolder, blueprint: str, copies: Copies, wanted: Mapping[str, str], values: Mapping[str, str]) -> None:
     for path in (folder.plugins, folder.workspace):
         path.mkdir()
-    building.write_files(folder, {**plans.render(blueprint, copies.definition, copies.told), **copies.files})
+    told = replace(copies.definition, env=env_of(copies.definition))
+    building.write_files(folder, {**plans.render(blueprint, told, copies.told), **copies.files})
     write_json(folder.config, dump_definition(copies.definition))
     write_text(folder.env_file, secrets.template(wanted), 0o600)
     for name, value in values.items():

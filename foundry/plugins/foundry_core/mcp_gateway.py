@@ -18,11 +18,12 @@ from functools import partial
 from typing import Any
 
 from foundry.console import Progress
-from foundry.processes import Running, end_group, start
+from foundry.processes import Running, TimedOut, end_group, start
 from foundry.settings import VERSION
 
 _LONGEST = 16 * 1024 * 1024
 _PATIENCE = 60.0  # seconds until an agent that does not answer is left out
+_ENDS_WITHIN = 5.0
 _NO_METHOD, _BAD_PARAMS, _FAILED = -32601, -32602, -32603
 Message = dict[str, Any]
 
@@ -240,8 +241,8 @@ def _end(process: Running) -> None:
     if process.stdin:
         with contextlib.suppress(OSError):
             process.stdin.close()
-    with contextlib.suppress(Exception):
-        process.wait(5)  # its input is closed: it ends by itself, and what it started with it
+    with contextlib.suppress(TimedOut):
+        process.wait(_ENDS_WITHIN)  # its input is closed: it ends by itself, and what it started with it
     end_group(process)
 
 

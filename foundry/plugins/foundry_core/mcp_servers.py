@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from foundry.agent import trust
 from foundry.agent.definition import load_definition
 from foundry.agent.folder import Home
+from foundry.agent.mcp_logins import forget_login, need_of
 from foundry.agent.mcp_servers import McpServer, entry_hash, forget_pin, pin_of, usable
 from foundry.agent.secrets import resolve_keys
 from foundry.console import Block, Progress, Table
@@ -27,7 +28,10 @@ MODES = ("plan", "run", "auto")
 
 @dataclass(frozen=True, slots=True)
 class ServerSeen:
-    """One server: what it is, whether it was accepted as it is ("accepted", "changed", "new"), its accepted tools."""
+    """One server: what it is, whether it was accepted as it is ("accepted", "changed", "new"), its accepted tools.
+
+    `login` is "needed", "there", or "" where it was never asked for.
+    """
 
     name: str
     kind: str
@@ -35,6 +39,7 @@ class ServerSeen:
     state: str
     tools: tuple[str, ...]
     missing: tuple[str, ...]
+    login: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,10 +51,11 @@ class ServersSeen:
     problems: tuple[str, ...]
 
     def shown(self) -> Sequence[Block]:
-        rows = [(one.name, one.is_at, one.state, _told(one)) for one in self.servers]
+        rows = [(one.name, one.is_at, _state(one), _told(one)) for one in self.servers]
         waits = any(one.state != "accepted" for one in self.servers)
         end = [f"What is new or changed is not started before you accept it: foundry mcp trust {self.agent}"] if waits else []
         table = Table(("SERVER", "IS", "STATE", "ACCEPTED TOOLS"), rows, "It has no MCP servers.", last="broken")
+        end += [f"foundry mcp login {self.agent} {one.name}" for one in self.servers if one.login == "needed"]
         return [table, *(f"! {one}" for one in self.problems), *end]
 
 
@@ -65,6 +71,20 @@ class Forgotten:
         return [f"{named} of {self.agent}: not accepted any more, and not started before you accept it anew."]
 
 
+@dataclass(frozen=True, slots=True)
+class LoggedOut:
+    """A server whose login was forgotten, or that had none."""
+
+    agent: str
+    server: str
+    had: bool
+
+    def shown(self) -> Sequence[Block]:
+        if not self.had:
+            return [f"{self.agent} has no login at {self.server}."]
+        return [f"The login of {self.agent} at {self.server} is deleted here. What it allowed, its own pages take back."]
+
+
 def list_servers(home: Home, name: str, environment: dict[str, str]) -> ServersSeen:
     """Return how the agent's servers stand; starts nothing. Raises NotFoundError, BadFileError."""
     agent = home.agent(name)
@@ -76,7 +96,9 @@ def list_servers(home: Home, name: str, environment: dict[str, str]) -> ServersS
         state = "accepted" if known.entry == entry_hash(one, agent) else "changed" if known.entry else "new"
         values = {key: value for key, (value, _) in resolve_keys(agent, home, one.variables(), environment).items()}
         kind, is_at = ("http", one.url) if one.url else ("stdio", _command(one))
-        found.append(ServerSeen(one.name, kind, is_at, state, tuple(sorted(known.tools)), one.missing(values)))
+        found.append(
+            ServerSeen(one.name, kind, is_at, state, tuple(sorted(known.tools)), one.missing(values), need_of(agent, one))
+        )
     return ServersSeen(agent.name, tuple(found), tuple(problems))
 
 
@@ -95,14 +117,38 @@ def trust_servers(
 
     Raises NotFoundError for no such server before anything is started, and what run_agent raises.
     """
-    servers = {one.name for one in list_servers(home, name, {}).servers}
-    if server and server not in servers:
-        close = nearest(server, servers)
-        hint = f'Did you mean "{close}"?' if close else f"foundry mcp list {name}"
-        raise NotFoundError(f"{name} has no MCP server {server!r}", hint)
+    if server:
+        _known(home, name, server)
     words = " ".join(("trust", *(["--yes"] if yes else []), *([server] if server else [])))
     output = "json" if as_json else None
     return run_agent(home, name, mcp=words, output=output, settings=settings, progress=progress, confirm=confirm)
+
+
+def log_in(
+    home: Home, name: str, server: str, *, settings: Settings, progress: Progress | None = None, confirm: Confirm | None = None
+) -> int:
+    """Log a person in at a server, in the agent's own process: see `run_agent`. Raises NotFoundError, UsageError."""
+    if _known(home, name, server).kind != "http":
+        raise UsageError(f"{server} is a command that is started here; there is nothing to log in to", f"foundry mcp list {name}")
+    return run_agent(home, name, mcp=f"login {server}", settings=settings, progress=progress, confirm=confirm)
+
+
+def log_out(home: Home, name: str, server: str) -> LoggedOut:
+    """Forget the login at a server, also at one that the agent's config does not name any more. Raises NotFoundError."""
+    agent = home.agent(name)
+    had = forget_login(agent, server)
+    if not had:
+        _known(home, name, server)
+    return LoggedOut(agent.name, server, had)
+
+
+def _known(home: Home, name: str, server: str) -> ServerSeen:
+    servers = {one.name: one for one in list_servers(home, name, {}).servers}
+    if server not in servers:
+        close = nearest(server, servers)
+        hint = f'Did you mean "{close}"?' if close else f"foundry mcp list {name}"
+        raise NotFoundError(f"{name} has no MCP server {server!r}", hint)
+    return servers[server]
 
 
 def forget_servers(home: Home, name: str, server: str = "") -> Forgotten:
@@ -152,6 +198,10 @@ def _ready(home: Home) -> list[str]:
 def _told(one: ServerSeen) -> str:
     needs = f"; needs {', '.join(one.missing)}" if one.missing else ""
     return (", ".join(one.tools) or "none") + needs
+
+
+def _state(one: ServerSeen) -> str:
+    return f"{one.state}, login needed" if one.login == "needed" else one.state
 
 
 def _command(one: McpServer) -> str:

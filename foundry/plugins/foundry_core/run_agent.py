@@ -30,6 +30,10 @@ if TYPE_CHECKING:
 
 Consent = Callable[[str], bool]
 _NAMED = 5
+_DESKTOP = (
+    *("BROWSER", "DISPLAY", "WAYLAND_DISPLAY", "XAUTHORITY", "DBUS_SESSION_BUS_ADDRESS"),
+    *("XDG_CURRENT_DESKTOP", "XDG_SESSION_TYPE", "DESKTOP_SESSION", "WSL_DISTRO_NAME", "WSL_INTEROP"),
+)
 
 
 def run_agent(
@@ -70,7 +74,9 @@ def run_agent(
     settings = with_env_file(settings, read_env(agent.env_file))
     settings = settings.over("agent", {"model": definition.model or None}).over("flag", {"model": model or None})
     keys = _keys(agent, home, definition)
-    choice, local = (Choice("", ""), None) if mcp.startswith("trust") else _thinks(keys, settings, progress, consent, bool(mcp))
+    choice, local = (
+        (Choice("", ""), None) if mcp.startswith(("trust", "login")) else _thinks(keys, settings, progress, consent, bool(mcp))
+    )
     work = os.path.abspath(options.folder or agent.path / definition.folder)  # noqa: PTH100
     handoff = Handoff(
         _given(choice, definition, keys),
@@ -88,7 +94,9 @@ def run_agent(
     # Compiled copies in a folder from elsewhere were not looked at; Python keeps its own of them in another place.
     apart = ("-X", f"pycache_prefix={cache_folder() / 'pycache'}") if foreign else ()
     argv = [str(agent.python), *apart, "-P", str(main), *options.to_argv()]
-    replace(argv, clean_environment({VARIABLE: str(handoff.send())}))
+    # What finds the person's browser; no run gets it.
+    desktop = {one: os.environ[one] for one in _DESKTOP if mcp.startswith("login") and one in os.environ}
+    replace(argv, clean_environment({**desktop, VARIABLE: str(handoff.send())}))
 
 
 def _trusted(home: Home, agent: AgentFolder, settings: Settings, progress: Progress, confirm: Confirm | None) -> bool:

@@ -23,6 +23,7 @@ from foundry.plugins.foundry_core.sync_agent import renew
 from foundry.plugins.installed import files_of, offered_code_hash, read_offer
 from foundry.plugins.loader import offers_of
 from foundry.settings import SETTINGS, Settings
+from foundry.text import counted
 
 _TEXT = 1024 * 1024
 _NAMED = 30
@@ -76,7 +77,7 @@ class AgentSeen:
             (
                 one.name,
                 f"of {one.package}" if one.package else "loaded" if one.loaded else "not loaded",
-                f"{one.files} file{'s' if one.files != 1 else ''}, {one.bytes:,} bytes",
+                f"{counted(one.files, 'file')}, {one.bytes:,} bytes",
                 one.problem or ", ".join(one.tools),
             )
             for one in self.plugins

@@ -271,9 +271,9 @@ def _troubles(
     if folder.env_file.is_file() and folder.env_file.stat().st_mode & 0o077:
         yield Finding(name, "warn", ".env can be read by others", f"chmod 600 {quote(str(folder.env_file))}")
     for problem in dict.fromkeys(list_tools(folder, known).problems):
-        yield Finding(
-            name, "warn", one_line(problem, 300), f"foundry tools {folder.name} shows what there is; edit {folder.config}"
-        )
+        what, _, mend = problem.partition(". Mend with: ")
+        mend = mend or f"foundry tools {folder.name} shows what there is; edit {folder.config}"
+        yield Finding(name, "warn", one_line(what, 300), mend)
     if os.path.lexists(folder.holders) and (folder.holders.is_symlink() or not folder.holders.is_file()):
         yield Finding(
             name,

@@ -9,8 +9,10 @@ from foundry.plugins.api import Plan, Preview, ToolContext, ToolError, effects, 
 from foundry.plugins.standard_lib.database_file import SqliteFile, known_files, sqlite_file
 from foundry.plugins.standard_lib.database_server import Server, server_of
 from foundry.plugins.standard_lib.database_shown import shown_rows, shown_tables
+from foundry.text import counted
 
 _MOST_ROWS = 1_000
+_MOST_RETURNED = 20  # rows of a statement that changes something
 _MOST_TABLES = 200
 _COUNTED = 100_000
 _LONGEST_SQL = 50_000
@@ -70,13 +72,13 @@ class Database:
         found = self._source(source, new=True)
         if isinstance(found, Server):
             preview = self._preview(found, f"Change the database on {found.host}", "")
-            return Plan(preview, lambda: self._done(found.write(sql, given, 20), found.host))
+            return Plan(preview, lambda: self._done(found.write(sql, given, _MOST_RETURNED), found.host))
         there = found.is_there()
         expected = found.tried(sql, given)
-        rows = "how many rows is not known" if expected is None else f"{expected:,} row{'s' * (expected != 1)}"
+        rows = "how many rows is not known" if expected is None else counted(expected, "row")
         summary = f"Change {found.name} ({rows})" if there else f"Make the new database {found.name}"
         preview = self._preview(found, summary, f"changes to {_name(found)}")
-        return Plan(preview, lambda: self._done(found.write(sql, given, 20, expected), found.name))
+        return Plan(preview, lambda: self._done(found.write(sql, given, _MOST_RETURNED, expected), found.name))
 
     def _source(self, source: str, *, new: bool = False) -> SqliteFile | Server:
         if source.strip():
@@ -94,7 +96,7 @@ class Database:
         return Preview(summary, paths=(found.path,), scope=scope)
 
     def _done(self, answer: dict[str, Any], name: str) -> str:
-        said = f"Done in {name}: {answer['changes']:,} row{'s' * (answer['changes'] != 1)} changed."
+        said = f"Done in {name}: {counted(answer['changes'], 'row')} changed."
         return f"{said}\n{shown_rows(answer, self.context.limit - len(said) - 1)}" if answer["columns"] else said
 
 

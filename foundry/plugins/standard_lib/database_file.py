@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import os
-import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from foundry.plugins.api import Changed, ToolContext, ToolError, is_protected
 from foundry.plugins.confined import Confined, is_name_of_protected
-from foundry.processes import run
+from foundry.plugins.standard_lib.worker import answers, ask, last_words
+from foundry.text import named
 
 SECONDS = 10.0
 LONGEST_CELL = 2_000
@@ -21,6 +20,7 @@ _MAGIC = b"SQLite format 3\x00"
 _ENDINGS = (".db", ".db3", ".sqlite", ".sqlite3")
 _LARGEST_TRIED = 64 * 1024 * 1024
 _GRACE = 2.0
+_MOST_NAMED = 20
 _NAMES_ANOTHER = b"\xd9\xd5\x05\xf9\x20\xa1\x63\xd7"  # a journal that ends so names a file, which SQLite would then delete
 
 
@@ -69,10 +69,14 @@ class SqliteFile:
         return os.path.lexists(self.path)
 
     def _asked(self, request: dict[str, Any]) -> dict[str, Any]:
-        request = {**request, "seconds": SECONDS, "cell": LONGEST_CELL, "room": self.context.limit}
+        request = {**request, "cell": LONGEST_CELL, "room": self.context.limit}
         if request["mode"] == "try" and not self.is_there():
             return self._taken(_answer({**request, "handle": None}))
-        with self._opened(request["mode"]) as handle:
+        from foundry.sandbox.still import held_still
+
+        # Jailed code could put a journal beside it that names another file, which SQLite, in no jail, would delete.
+        frozen = held_still() if request["mode"] == "write" else nullcontext()
+        with frozen, self._opened(request["mode"]) as handle:
             still = request["mode"] != "write" and self._rests(handle)
             before = _state(self.path)
             answer = _answer({**request, "path": str(self.path), "handle": handle, "still": still}, handle)
@@ -128,6 +132,8 @@ def sqlite_file(context: ToolContext, source: str, *, new: bool = False) -> Sqli
     if path.is_dir() or (not path.exists() and not (new and path.suffix.lower() in _ENDINGS)):
         called = f" A new one ends with one of {', '.join(_ENDINGS)}." if new else ""
         raise ToolError(f"There is no database {source!r}. {known_files(context)}{called}")
+    if not path.exists() and not path.name.isprintable():
+        raise ToolError("The name holds characters that nobody sees. Give one such as notes.db.")
     return SqliteFile(context, path)
 
 
@@ -135,20 +141,17 @@ def known_files(context: ToolContext) -> str:
     """Return a sentence on the files at the top of the working folder that look like databases."""
     with os.scandir(context.folder) as entries:
         names = sorted(one.name for one in entries if one.name.lower().endswith(_ENDINGS) and not is_protected(one.name))
-    return f"There are: {', '.join(names[:20])}." if names else "The working folder has no file that ends with .db or .sqlite."
+    if not names:
+        return "The working folder has no file that ends with .db or .sqlite."
+    return f"There are: {', '.join(map(named, names[:_MOST_NAMED]))}."
 
 
 def _answer(request: dict[str, Any], *handles: int) -> dict[str, Any]:
-    argv = [sys.executable, "-P", "-m", "foundry.plugins.standard_lib.database_worker"]
-    ended = run(argv, stdin=json.dumps(request), timeout=request["seconds"] + _GRACE, pass_fds=handles)
+    ended = ask("database_worker", request, SECONDS, grace=_GRACE, handles=handles)
     if ended.timed_out:
         return {"error": "it took too long", "kind": "limit"}
-    try:
-        answer: dict[str, Any] = json.loads(ended.out)
-    except ValueError:
-        last = (ended.err.strip().splitlines() or [""])[-1][:200]
-        return {"error": f"the process that opened it ended with {ended.code} {last}".rstrip(), "kind": "limit"}
-    return answer
+    broken = f"the process that opened it ended with {ended.code} {last_words(ended.err, '')}".rstrip()
+    return next(answers(ended.out), {"error": broken, "kind": "limit"})
 
 
 def _state(path: Path) -> tuple[int, int, int]:

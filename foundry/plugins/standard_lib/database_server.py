@@ -35,8 +35,10 @@ _ALLOWED = frozenset(
 )
 _ROWS = frozenset(("select", "with", "values", "table"))
 _TELLS = frozenset(("explain", "show", "describe", "desc"))
-_LEADING = re.compile(r"(?:\s+|--[^\n]*(?:\n|$)|/\*.*?\*/|\()*", re.DOTALL)
-_TO_A_FILE = re.compile(r"\binto\s*(?:/\*.*?\*/\s*)*(?:outfile|dumpfile)\b", re.IGNORECASE | re.DOTALL)
+# Blanks and such comments as every server takes for one: neither with another inside, nor with a line end that is none for some.
+_LEADING = re.compile(r"(?:\s+|--[^\r\n]*(?:\r?\n|$)|/\*(?:(?!/\*).)*?\*/|\()*", re.DOTALL)
+# What makes a file on MySQL's server, and its comments that are carried out, which could hide that and much else.
+_OF_MYSQL = re.compile(r"outfile|dumpfile|/\*M?!", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +51,7 @@ class Server:
     def read(self, sql: str, parameters: Sequence[Any], most: int) -> dict[str, Any]:
         """Return the rows of a statement that only reads. Raises ToolError."""
         word = first_word(sql)
-        if word not in _ROWS | _TELLS or _TO_A_FILE.search(sql):
+        if word not in _ROWS | _TELLS or (self.url.drivername.startswith("mysql") and _OF_MYSQL.search(sql)):
             raise ToolError(
                 "query only reads: SELECT, WITH, VALUES, EXPLAIN or SHOW. Use execute for a statement that changes something."
             )
@@ -122,9 +124,10 @@ class Server:
 
     def _told(self, error: Exception) -> str:
         """Return what the driver says, on one line; only what kind of error it is where it repeats the address or password."""
-        text = one_line(str(getattr(error, "orig", None) or error), 500)
+        told = str(getattr(error, "orig", None) or error)
+        text = one_line(told, 500)
         secrets = [one for one in (self.url.password, self.url.render_as_string(hide_password=False)) if one]
-        if any(str(one) in text for one in secrets):
+        if any(str(one) in told for one in secrets):
             text = type(error).__name__
         if "statement timeout" in text or "maximum statement execution time" in text:
             return f"it took longer than {SECONDS} seconds. Ask for less, or use an index."

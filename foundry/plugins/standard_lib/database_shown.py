@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from foundry.text import json_text, visible, width_of
+from foundry.plugins.results import fitting
+from foundry.text import counted, json_text, visible, width_of
 
 _WIDEST_CELL = 60
 _WIDEST_ROW = 180
@@ -23,17 +24,12 @@ def shown_rows(answer: dict[str, Any], limit: int) -> str:
     lines = _lined_up(columns, rows)
     lines = lines if lines is not None else [json_text(dict(zip(columns, row, strict=True))) for row in rows]
     head = len(lines) - len(rows)
-    taken, room = list[str](), limit - 120
-    for line in lines:
-        room -= len(line) + 1
-        if room < 0:
-            break
-        taken.append(line)
+    taken = fitting(lines, limit - 120)
     shown = max(len(taken) - head, 0)
     if not shown:
         return f"The first row is {len(lines[head]):,} characters long, too many to show. Select fewer columns, or use substr."
     left = answer["more"] or shown < len(rows)
-    said = f"({shown} row{'s' * (shown != 1)}{'; there are more: use WHERE, LIMIT and OFFSET' if left else ''})"
+    said = f"({counted(shown, 'row')}{'; there are more: use WHERE, LIMIT and OFFSET' if left else ''})"
     return "\n".join([*taken, said])
 
 
@@ -47,12 +43,7 @@ def shown_tables(answer: dict[str, Any], limit: int, counted: int) -> str:
         lines.append(_one_line(f"{one['kind']} {one['name']}{rows}: {said}"))
     if not lines:
         return "The database has no tables."
-    taken, room = list[str](), limit - 100
-    for line in lines:
-        room -= len(line) + 1
-        if room < 0 and taken:
-            break
-        taken.append(line[: limit - 100])
+    taken = fitting((line[: limit - 100] for line in lines), limit - 100)
     if answer["more"] or len(taken) < len(lines):
         taken.append(f"(the first {len(taken)} tables; there are more)")
     return "\n".join(taken)

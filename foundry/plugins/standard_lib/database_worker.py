@@ -1,7 +1,7 @@
 """The process behind SQLite databases: one request on stdin, one answer on stdout; whatever a file or statement does ends here.
 
 It opens one file, may do what the request allows and nothing else (an authorizer sees every step of a statement), and has bounds
-on time, memory, rows and the length of what it says. It imports nothing of ours: what it is asked was checked by who asks.
+on time, memory, rows and the length of what it says. It imports nothing else of ours: what it is asked was checked by who asks.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import os
 import resource
-import signal
 import sqlite3
 import sys
 import time
@@ -17,6 +16,8 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 from urllib.parse import quote
+
+from foundry.plugins.standard_lib.worker_bounds import begun
 
 _MEMORY = 1024 * 1024 * 1024
 _GROWTH = 256 * 1024 * 1024  # bytes that a file may grow by
@@ -72,7 +73,7 @@ class _Steps:
 
 def main() -> int:
     """Answer one request with one line of JSON, {"error", "kind"} for what was not done."""
-    request = json.load(sys.stdin)
+    request, _ = begun()
     _bound(request)
     try:
         answer = _answered(request)
@@ -86,7 +87,6 @@ def main() -> int:
 
 def _bound(request: dict[str, Any]) -> None:
     seconds = int(request["seconds"]) + 3
-    signal.alarm(seconds)  # whoever asked may be gone; its default action ends this whatever SQLite does
     size = 0 if request["handle"] is None else os.fstat(request["handle"]).st_size
     bounds = ((resource.RLIMIT_CPU, seconds), (resource.RLIMIT_AS, _MEMORY + size), (resource.RLIMIT_CORE, 0))
     for which, most in (*bounds, (resource.RLIMIT_FSIZE, size + _GROWTH)):

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Annotated
 
 from foundry.plugins.api import Change, Changed, Plan, Preview, ToolContext, ToolError, effects, kernel_function, planned
-from foundry.plugins.confined import Confined, is_name_of_protected
+from foundry.plugins.confined import Confined, read_up_to
 from foundry.plugins.standard_lib.email_addresses import LONGEST_SUBJECT, Address, addresses, header_text, one_address
 from foundry.plugins.standard_lib.email_message import LARGEST, Attachment, Letter, as_bytes, filled
 from foundry.plugins.standard_lib.email_server import Server, hand_in, server_of
+from foundry.plugins.standard_lib.text_files import check_whole
 
 _MOST_RECIPIENTS = 20
 _MOST_ATTACHMENTS = 20
@@ -153,7 +152,7 @@ class Email:
     def _sender(self) -> Address:
         given = self.context.variables.get("SMTP_FROM")
         if not given.strip():
-            raise ToolError("It is not set who mails are from. Ask the user to set SMTP_FROM: foundry env")
+            raise ToolError("It is not set who mail is from. Ask the user: foundry env NAME set SMTP_FROM")
         try:
             return one_address(given, "SMTP_FROM")
         except ToolError:
@@ -176,26 +175,16 @@ class Email:
         path = self.context.path(given)
         name = self.context.name(path)
         header_text(path.name, "A file's name")
-        raw = self._read(path, most)
+        raw = read_up_to(self.context, path, most)
         if len(raw) > most:
             raise ToolError(f"{name} is too large: with it the mail would be larger than servers take.")
         return Attachment(path, path.name, raw)
-
-    def _read(self, path: Path, most: int) -> bytes:
-        name = self.context.name(path)
-        try:
-            with self.context.open(path) as file:
-                if is_name_of_protected(self.context, os.fstat(file.fileno())):
-                    raise ToolError(f"{name} is another name of a protected file: it cannot be read.")
-                return file.read(most + 1)
-        except OSError as error:
-            raise ToolError(f"{name} cannot be read: {error.strerror}. Use list_files to see what is there.") from None
 
     def _accept_unchanged(self, mail: _Mail) -> None:
         """Accept files that are what they were when they were shown. Raises Changed."""
         for one in _files(mail):
             try:
-                now = self._read(self.context.path(self.context.name(one.path)), len(one.raw))
+                now = read_up_to(self.context, self.context.path(self.context.name(one.path)), len(one.raw))
             except ToolError:
                 now = None
             if now != one.raw:
@@ -211,16 +200,13 @@ def _filled(source: Attachment, values: dict[str, str]) -> str:
         text = source.raw.decode("utf-8-sig")
     except UnicodeDecodeError:
         raise ToolError(f"{source.name} is no UTF-8 text, so it is no template.") from None
-    return filled(text, values, source.name)
+    return filled(text, values, source.name, _LONGEST_BODY)
 
 
 def _text(body: str) -> str:
     if len(body) > _LONGEST_BODY or "\0" in body:
         raise ToolError(f"A mail's text has at most {_LONGEST_BODY:,} characters and no NUL. Attach a file instead.")
-    try:
-        body.encode()
-    except UnicodeEncodeError:
-        raise ToolError("The text has half a character in it, which no mail can hold.") from None
+    check_whole("The text", body)
     return body
 
 

@@ -78,10 +78,15 @@ def as_bytes(letter: Letter) -> bytes:
     return raw
 
 
-def filled(template: str, values: Mapping[str, str], name: str) -> str:
-    """Return a template with each $name in it replaced. Raises ToolError for a value that is missing, unknown or no name."""
+def filled(template: str, values: Mapping[str, str], name: str, most: int) -> str:
+    """Return a template with each $name in it replaced.
+
+    Raises ToolError for a value that is missing, unknown or no name, and for a text longer than `most`.
+    """
     made = Template(template)
+    longest = len(template)
     for found in made.pattern.finditer(template):
+        longest += len(values.get(found["named"] or found["braced"] or "", ""))
         if found["invalid"] is not None:
             line = template.count("\n", 0, found.start()) + 1
             raise ToolError(f"{name}, line {line}: a $ that begins no $name. Write $$ for a $.")
@@ -91,6 +96,8 @@ def filled(template: str, values: Mapping[str, str], name: str) -> str:
     if unknown := sorted(set(values) - wanted):
         known = ", ".join(sorted(wanted)) or "none"
         raise ToolError(f"{name} has no place for: {', '.join(unknown)}. Its placeholders are: {known}.")
+    if longest > most:
+        raise ToolError(f"{name} would become a text of more than {most:,} characters. Attach a file instead.")
     return made.substitute(values)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import ipaddress
 import re
 import socket
 import ssl
@@ -14,6 +13,7 @@ from dataclasses import dataclass, field
 from smtplib import SMTP, SMTP_SSL, SMTPException, SMTPResponseException, SMTPServerDisconnected
 
 from foundry.plugins.api import ToolError, Variables
+from foundry.plugins.standard_lib.hosts import is_this_machine
 from foundry.text import one_line
 
 _HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?|[0-9A-Fa-f:]{2,45}")
@@ -49,7 +49,7 @@ def server_of(variables: Variables) -> Server:
     """Return the server that SMTP_HOST and the rest name. Raises ToolError for what is missing or not safe."""
     host = variables.get("SMTP_HOST").strip()
     if not host:
-        raise ToolError("No mail server is set. Ask the user to set SMTP_HOST and the other SMTP_ variables: foundry env")
+        raise ToolError("No mail server is set. Ask the user: foundry env NAME set SMTP_HOST; foundry env NAME lists the others.")
     if not _HOST.fullmatch(host):
         raise ToolError("SMTP_HOST is no host's name. It is such as mail.example.org, without a scheme or port.")
     given = variables.get("SMTP_PORT").strip()
@@ -58,7 +58,7 @@ def server_of(variables: Variables) -> Server:
     security = variables.get("SMTP_SECURITY").strip().lower() or ("tls" if given == "465" else "starttls")
     if security not in _SECURITIES:
         raise ToolError(f"SMTP_SECURITY is one of {', '.join(_SECURITIES)}.")
-    if security == "none" and not _is_loopback(host):
+    if security == "none" and not is_this_machine(host):
         raise ToolError(
             "SMTP_SECURITY=none is for a server on this machine only: mail and password would be readable on the way."
         )
@@ -75,7 +75,7 @@ def hand_in(server: Server, sender: str, recipients: tuple[str, ...], raw: bytes
     said = _Said(server)
     with _connected(server, said) as smtp, _within(smtp, seconds) as late:
         try:
-            _log_in(smtp, server, said)
+            _log_in(smtp, server)
             return _sent(smtp, sender, recipients, raw, said)
         except (ToolError, SMTPException, OSError, UnicodeError, ValueError) as error:
             if late.is_set() or isinstance(error, TimeoutError):
@@ -149,7 +149,7 @@ def _connected(server: Server, said: _Said) -> Iterator[SMTP]:
 def _secured(smtp: SMTP, server: Server) -> None:
     """Begin TLS where it did not begin with the connection. Raises ToolError where the server does not offer it."""
     assert smtp.sock
-    if server.security == "none" and not _is_loopback(smtp.sock.getpeername()[0]):
+    if server.security == "none" and not is_this_machine(smtp.sock.getpeername()[0]):
         raise ToolError(f"{server.host} is not on this machine, so SMTP_SECURITY=none is not possible. Nothing was sent.")
     smtp.ehlo()
     if server.security == "starttls":
@@ -164,7 +164,7 @@ def _secured(smtp: SMTP, server: Server) -> None:
         smtp.ehlo()
 
 
-def _log_in(smtp: SMTP, server: Server, said: _Said) -> None:
+def _log_in(smtp: SMTP, server: Server) -> None:
     if not server.user:
         return
     if not smtp.has_extn("auth"):
@@ -238,14 +238,6 @@ def _closed(smtp: SMTP | None) -> None:
     if smtp:
         with contextlib.suppress(OSError):
             smtp.close()
-
-
-def _is_loopback(host: str) -> bool:
-    if host.lower().rstrip(".") == "localhost":
-        return True
-    with contextlib.suppress(ValueError):
-        return ipaddress.ip_address(host).is_loopback
-    return False
 
 
 def _checks(server: Server) -> str:

@@ -11,7 +11,8 @@ from pathlib import Path, PurePath
 from foundry.plugins.api import Change, Plan, Preview, ToolContext, ToolError
 from foundry.plugins.confined import Confined, Link, Tree, is_name_of_protected
 from foundry.plugins.standard_lib.missed import missed
-from foundry.plugins.standard_lib.text_files import Text, decode, text_of
+from foundry.plugins.standard_lib.text_files import Text, check_whole, decode, text_of
+from foundry.text import counted
 
 _MOST_WRITTEN = 4 * 1024 * 1024
 _CONFIG = (
@@ -180,10 +181,7 @@ def _accept_new_name(context: ToolContext, path: Path) -> None:
 def _accept_text(name: str, text: str) -> None:
     if "\0" in text:
         raise ToolError(f"{name} holds a NUL character, which no text has.")
-    try:
-        text.encode()
-    except UnicodeEncodeError as error:
-        raise ToolError(f"{name} holds half a character (\\u{ord(text[error.start]):04x}); send the whole one.") from None
+    check_whole(name, text)
 
 
 def _names(found: os.stat_result) -> str:
@@ -248,16 +246,12 @@ def _what(name: str, tree: Tree) -> str:
     if isinstance(tree[""], Link):
         return f"the link {name} to {tree[''].target}"
     if tree[""] is not None:
-        return f"{name} ({_count(size, 'byte')})"
+        return f"{name} ({counted(size, 'byte')})"
     links = sum(isinstance(one, Link) for one in tree.values())
     files = sum(isinstance(one, bytes) for one in tree.values())
     folders = sum(one is None for one in tree.values()) - 1
     counts = [(files, "file"), (folders, "folder"), (links, "link"), (size, "byte")]
-    return f"the folder {name} ({', '.join(_count(number, word) for number, word in counts if number) or 'empty'})"
-
-
-def _count(number: int, word: str) -> str:
-    return f"{number} {word}" + ("" if number == 1 else "s")
+    return f"the folder {name} ({', '.join(counted(number, word) for number, word in counts if number) or 'empty'})"
 
 
 def _spans(text: str, old: str) -> list[tuple[int, int]]:

@@ -9,12 +9,15 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from foundry.plugins.api import Change, Changed, Plan, Preview, ToolContext, ToolError
+from foundry.plugins.confined import is_name_of_protected
 from foundry.plugins.standard_lib.git_process import alternates, said
 from foundry.plugins.standard_lib.git_repository import Repository, opened
 from foundry.plugins.standard_lib.git_secrets import refuse_secrets
-from foundry.text import named
+from foundry.text import counted, named
 
-_MOST_FILES = 2000
+_MOST_FILES, _MOST_NAMED = 2000, 20
+_MOST_MIB = 256  # staged at a time
+_MOST_CHECKED_OUT, _MOST_GIB, _LOOKS_FOR = 300_000, 4, 20.0
 _MOST_SHOWN, _LARGEST_SHOWN = 200, 2 * 1024 * 1024
 _LONGEST_MESSAGE = 20_000
 _IN_CONFLICT = frozenset(("DD", "AU", "UD", "UA", "DU", "AA", "UU"))
@@ -41,7 +44,7 @@ def add(context: ToolContext, folder: str, paths: Sequence[str]) -> Plan:
             raise ToolError(f"Nothing of {', '.join(paths)} is changed or new{_told(staged.left_out)}")
         refuse_secrets(context.variables, _contents(repo, staged, staged.before))
         files, root = staged.added, repo.root
-        summary = f"Stage {_count(len(files))} for the next commit in {named(repo.name)}{_told(staged.left_out)}"
+        summary = f"Stage {counted(len(files), 'file')} for the next commit in {named(repo.name)}{_told(staged.left_out)}"
     shown = Preview(summary, paths=tuple(root / one for one in files), scope=f"staging in {root}")
 
     def do() -> str:
@@ -49,7 +52,8 @@ def add(context: ToolContext, folder: str, paths: Sequence[str]) -> Plan:
             if _stage(now, paths).tree != staged.tree:
                 raise Changed("The files are not what they were when they were shown.")
             _take(now, staged)
-        return f"Staged {_count(len(files))}: {', '.join(files[:20])}{' …' if len(files) > 20 else ''}{_told(staged.left_out)}"
+        listed = ", ".join(files[:_MOST_NAMED]) + (" …" if len(files) > _MOST_NAMED else "")
+        return f"Staged {counted(len(files), 'file')}: {listed}{_told(staged.left_out)}"
 
     return Plan(shown, do)
 
@@ -72,7 +76,9 @@ def commit(context: ToolContext, folder: str, message: str, paths: Sequence[str]
         refuse_secrets(context.variables, [(None, text.encode()), *contents])
         changes = tuple(_changes(repo, staged, entries))
         root = repo.root
-        summary = f"Commit {_count(len(entries))} to {_where(branch, head)} in {named(repo.name)} as {named(_signed(author))}"
+        summary = (
+            f"Commit {counted(len(entries), 'file')} to {_where(branch, head)} in {named(repo.name)} as {named(_signed(author))}"
+        )
     more = len(entries) - len(changes)
     told = f"; {more} of them too large or too many to be shown" if more else ""
     everything = tuple(root / path for path, *_ in entries)
@@ -88,7 +94,8 @@ def commit(context: ToolContext, folder: str, message: str, paths: Sequence[str]
                 "--no-gpg-sign", *parents, "-F", "-", staged.tree, istream=f"{text}\n".encode(), env=author
             )
             _move_head(now, made.strip(), head, f"commit: {text.splitlines()[0]}", author)
-        return f"Committed {made[:12]} to {_where(branch, head)}: {_count(len(entries))}. Nothing was sent; that is git.push."
+        said = f"Committed {made[:12]} to {_where(branch, head)}: {counted(len(entries), 'file')}."
+        return f"{said} Nothing was sent; that is git.push."
 
     return Plan(shown, do)
 
@@ -116,7 +123,9 @@ def switch(context: ToolContext, folder: str, branch: str, new: bool) -> Plan:
         root = repo.root
         summary = f"Switch {named(repo.name)} from {_where(before, head)} to {named(branch)}{', made new' if not there else ''}"
     paths = tuple(root / path for path, *_ in entries)
-    shown = Preview(f"{summary}; {_count(len(entries))} change", changes, paths=paths or (root,), scope=f"branches of {root}")
+    shown = Preview(
+        f"{summary}; {counted(len(entries), 'file')} change", changes, paths=paths or (root,), scope=f"branches of {root}"
+    )
 
     def do() -> str:
         with opened(context, folder, writing=True) as now:
@@ -126,13 +135,14 @@ def switch(context: ToolContext, folder: str, branch: str, new: bool) -> Plan:
             if not there:
                 now.git.update_ref("-m", f"branch: Created from {target}", ref, target, "0" * len(target))
             now.git.symbolic_ref("-m", f"checkout: moving from {before or head} to {branch}", "HEAD", ref)
-        return f"On {branch} now; {_count(len(entries))} changed."
+        return f"On {branch} now; {counted(len(entries), 'file')} changed."
 
     return Plan(shown, do)
 
 
 def check_out(repo: Repository, before: str, after: str) -> None:
     """Make files and index those of another commit; local changes stay, or stand in the way. Raises ToolError naming those."""
+    _refuse_bomb(repo, after)
     repo.git.update_index("-q", "--refresh", with_exceptions=False, with_extended_output=True)
     old = [before] if before else []
     mode = ("-m", "-u", "--no-recurse-submodules")
@@ -141,6 +151,20 @@ def check_out(repo: Repository, before: str, after: str) -> None:
     )
     if code != 0:
         raise ToolError(f"Local files stand in the way; commit or move them first. {said(err, 800)}")
+
+
+def _refuse_bomb(repo: Repository, commit: str) -> None:
+    """Refuse a commit whose files are too many or too large together: a few folders inside one another can be billions."""
+    too_much = ToolError(
+        f"Nothing is checked out: {commit[:12]} has more than {_MOST_CHECKED_OUT:,} files or {_MOST_GIB} GiB. A person can do it."
+    )
+    try:
+        listed = str(repo.git.ls_tree("-r", "-l", "-z", "--full-tree", commit, kill_after_timeout=_LOOKS_FOR)).split("\0")
+    except ToolError:  # it has more to say than any listing, or takes longer
+        raise too_much from None
+    sizes = [int(size) for one in listed if (size := one.partition("\t")[0].rpartition(" ")[2]).isdigit()]
+    if len(listed) > _MOST_CHECKED_OUT or sum(sizes) > _MOST_GIB * 1024**3:
+        raise too_much
 
 
 def _move_head(repo: Repository, made: str, before: str, why: str, env: Mapping[str, str]) -> None:
@@ -213,7 +237,7 @@ def _wanted(repo: Repository, paths: Sequence[str]) -> tuple[list[str], list[str
             left_out.append(f"{name} is a repository of its own")
         elif "�" in name:
             left_out.append("a file whose name is no UTF-8")
-        elif state == "??" and not repo.shows(name):
+        elif state[1] != "D" and not _may_be_added(repo, name):
             if name in names:
                 raise ToolError(f"{name} is protected: it is not committed.")
             left_out.append(f"{name} is protected")
@@ -227,9 +251,21 @@ def _wanted(repo: Repository, paths: Sequence[str]) -> tuple[list[str], list[str
             and not repo.git.ls_files("--", *repo.only([name]))
         ):
             raise ToolError(f"There is no {name}.")
+    if sum(map(repo.size, found)) > _MOST_MIB * 1024**2:
+        raise ToolError(f"Those files have more than {_MOST_MIB} MiB together. Add fewer at a time; a person can add larger ones.")
     if len(found) > _MOST_FILES:
         raise ToolError(f"Those are {len(found)} files; add at most {_MOST_FILES} at a time.")
     return found, left_out
+
+
+def _may_be_added(repo: Repository, name: str) -> bool:
+    """Return whether a file is neither protected, though it be tracked, nor another name of one that is."""
+    if not repo.shows(name):
+        return False
+    try:
+        return not is_name_of_protected(repo.context, (repo.root / name).lstat())
+    except OSError:  # it is gone, which can be committed
+        return True
 
 
 def _refuse_filtered(repo: Repository, names: Sequence[str]) -> None:
@@ -306,7 +342,9 @@ def _author(repo: Repository) -> dict[str, str]:
     name = given.get("GIT_AUTHOR_NAME") or config.get("user.name", "")
     mail = given.get("GIT_AUTHOR_EMAIL") or config.get("user.email", "")
     if not name.strip() or not mail.strip() or not (name + mail).isprintable() or set(name + mail) & set("<>"):
-        raise ToolError("Nobody is named as author. The person can set GIT_AUTHOR_NAME and GIT_AUTHOR_EMAIL in .env.")
+        raise ToolError(
+            "Nobody is named as author. Ask the user: foundry env NAME set GIT_AUTHOR_NAME, and GIT_AUTHOR_EMAIL the same way."
+        )
     return {"GIT_AUTHOR_NAME": name, "GIT_AUTHOR_EMAIL": mail, "GIT_COMMITTER_NAME": name, "GIT_COMMITTER_EMAIL": mail}
 
 
@@ -324,7 +362,3 @@ def _where(branch: str, head: str) -> str:
 
 def _told(left_out: Sequence[str]) -> str:
     return f" (left out: {named('; '.join(left_out[:5]))}{' …' if len(left_out) > 5 else ''})." if left_out else "."
-
-
-def _count(number: int) -> str:
-    return f"{number} file" + ("" if number == 1 else "s")

@@ -17,6 +17,8 @@ from foundry.text import visible
 
 SECONDS = 60.0
 _MOST = 64 * 1024 * 1024
+# A few folders inside one another can stand for billions of files, each of which git would keep in mind: 2 GiB are enough.
+_BOUNDED = ("/bin/sh", "-c", 'ulimit -d 2097152 2>/dev/null; exec "$0" "$@"')
 _KEPT = ("PATH", "TMPDIR", "SYSTEMROOT", "SSL_CERT_FILE", "SSL_CERT_DIR", "CURL_CA_BUNDLE")
 _PROXIES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
 # Stands in the place of the person's own configuration. It is no environment variable because git takes those away from the
@@ -191,7 +193,7 @@ class _Told:
     def text(self) -> tuple[int, str, str]:
         try:
             ended = run(
-                self.argv,
+                [*_BOUNDED, *self.argv],
                 cwd=self.folder,
                 env=self.env,
                 stdin=self.data,
@@ -210,7 +212,7 @@ class _Told:
     def raw(self) -> tuple[int, bytes, str]:
         """Return stdout byte for byte; for what is known to be small."""
         try:
-            process = start(self.argv, env=self.env, cwd=self.folder, pass_fds=self.fds)
+            process = start([*_BOUNDED, *self.argv], env=self.env, cwd=self.folder, pass_fds=self.fds)
         except OSError as error:
             raise ToolError(f"git could not be started: {error.strerror}.") from None
         try:
@@ -227,8 +229,8 @@ class _Told:
 
 def said(text: str, most: int = 1500) -> str:
     """Return what git or a server said, without control characters, on few lines."""
-    lines = [visible(line.strip()) for line in text.replace("\r", "\n").split("\n") if line.strip()]
-    short = "\n".join(lines[-12:])
+    lines = [line.strip() for line in text.replace("\r", "\n").split("\n") if line.strip()]
+    short = "\n".join(visible(line[:most]) for line in lines[-12:])
     return short if len(short) <= most else f"{short[:most]}…"
 
 

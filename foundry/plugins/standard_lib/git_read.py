@@ -7,6 +7,7 @@ from foundry.plugins.standard_lib.git_repository import Repository
 from foundry.text import visible
 
 MOST_COMMITS = 200
+_WIDEST = 500  # characters of a commit's line
 _NOTE = 300  # characters kept free for what is said about a cut
 # Whatever the repository or its attributes say, none of this starts a program.
 _INERT = ("--no-ext-diff", "--no-textconv", "--ignore-submodules=all", "--no-color")
@@ -52,7 +53,9 @@ def log(repo: Repository, most: int, path: str, branch: str) -> str:
 def commits(repo: Repository, most: int, *revisions: str) -> str:
     """Return commits as lines, as `git log` finds them from these revisions."""
     shape = "--format=%h %as %an: %s"
-    return visible(str(repo.git.log(f"--max-count={most}", shape, "--no-show-signature", "--no-color", *revisions))).strip()
+    listed = str(repo.git.log(f"--max-count={most}", shape, "--no-show-signature", "--no-color", *revisions)).strip()
+    lines = [line if len(line) <= _WIDEST else f"{line[:_WIDEST]}…" for line in listed.split("\n")]
+    return visible("\n".join(lines))
 
 
 def show(repo: Repository, commit: str) -> str:
@@ -90,9 +93,10 @@ def _excluding(repo: Repository, names: str) -> tuple[list[str], str]:
 
 def cut(text: str, limit: int, rather: str) -> str:
     """Return text without characters that act on a screen, at most `limit` long, saying what was cut and what to do rather."""
-    clean = visible(text).strip("\n")
     room = limit - _NOTE
-    if len(clean) <= room:
+    clean = visible(text[: room + 1]).strip("\n")  # no more of it: text made for that takes minutes to write out
+    left = len(text) - room - 1
+    if left <= 0 and len(clean) <= room:
         return clean
     kept = clean[:room].rpartition("\n")[0] or clean[:room]
-    return f"{kept}\n[… {len(clean) - len(kept)} more characters; {rather}]"
+    return f"{kept}\n[… {max(left, 0) + len(clean) - len(kept)} more characters; {rather}]"

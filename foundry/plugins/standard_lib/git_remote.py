@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import os
 import re
 import shlex
@@ -16,6 +15,7 @@ from urllib.parse import unquote, urlsplit
 from foundry.plugins.api import ToolContext, ToolError, Variables
 from foundry.plugins.standard_lib.git_process import environment, git_in, program, said
 from foundry.plugins.standard_lib.git_repository import seal
+from foundry.plugins.standard_lib.hosts import is_address, is_this_machine
 
 SECONDS = 600.0
 _HOST = re.compile(r"(?=.{1,253}$)[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*")
@@ -74,7 +74,7 @@ def address(context: ToolContext, given: str, base: Path | None = None) -> Addre
     if parts.scheme == "http" and not is_this_machine(host):
         raise ToolError("http shows everybody on the way what is sent. Use https.")
     shown = f"[{host}]" if ":" in host else host
-    if (not _HOST.fullmatch(host) and not _is_ip(host)) or parts.netloc.lower() not in (shown, f"{shown}:{port}"):
+    if (not _HOST.fullmatch(host) and not is_address(host)) or parts.netloc.lower() not in (shown, f"{shown}:{port}"):
         raise ToolError("The address has no valid host. Use ASCII, for other letters the xn-- form.")
     path = parts.path.rstrip("/")
     if parts.query or parts.fragment or not _PATH.fullmatch(path) or "/.." in unquote(path):
@@ -82,19 +82,6 @@ def address(context: ToolContext, given: str, base: Path | None = None) -> Addre
     usual = {"https": 443, "http": 80}[parts.scheme]
     named = shown if port in (None, usual) else f"{shown}:{port}"
     return Address(f"{parts.scheme}://{named}{path}", named)
-
-
-def _is_ip(host: str) -> bool:
-    try:
-        ipaddress.ip_address(host)
-    except ValueError:
-        return False
-    return "%" not in host
-
-
-def is_this_machine(host: str) -> bool:
-    """Return whether a host is this machine by its loopback address."""
-    return host == "localhost" or (_is_ip(host) and ipaddress.ip_address(host).is_loopback)
 
 
 def _on_disk(context: ToolContext, base: Path, given: str) -> Address:
@@ -130,7 +117,7 @@ def connected(variables: Variables, private: Path, remote: Address, env: Mapping
         yield Connection(git_in(folder, allowed | _own(env)), remote)
         return
     if "\n" in token or "\0" in token or "\n" in user:
-        raise ToolError("GIT_TOKEN or GIT_USER has a line end in it. The person can set it anew in .env.")
+        raise ToolError("GIT_TOKEN or GIT_USER has a line end in it. Ask the user to set it anew.")
     reading, writing = os.pipe()
     try:
         os.write(writing, token.encode())  # a token is far shorter than what a pipe holds

@@ -11,7 +11,7 @@ import os
 import re
 import stat
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from foundry.plugins.api import ToolContext, ToolError
 from foundry.plugins.standard_lib.git_process import environment, git_in, private_folder
 
 _LARGEST_CONFIG = 1024 * 1024
+_MOST_LOOKED_AT = 200_000  # entries of a git folder
 _PLAIN = re.compile(r"[A-Za-z0-9_-]{0,20}")
 # What a repository may say of how its files are read and written; nothing of it can name a program or a path.
 _TAKEN_OVER = frozenset(
@@ -126,6 +127,13 @@ class Repository:
         """Return whether a tool may show or add a path of the repository: it is not protected."""
         return self.context.allows(self.root / name)
 
+    def size(self, name: str) -> int:
+        """Return how many bytes a file of the repository has, 0 for one that is gone."""
+        try:
+            return (self.root / name).lstat().st_size
+        except OSError:
+            return 0
+
     def only(self, names: list[str]) -> list[str]:
         """Return the pathspecs for exactly these paths, whatever characters they have."""
         return [f":(top,literal){name}" if name != "." else ":(top)" for name in names]
@@ -137,10 +145,15 @@ class Repository:
 
 @contextmanager
 def opened(context: ToolContext, folder: str, *, writing: bool = False) -> Iterator[Repository]:
-    """Give the repository that `folder` of the working folder is in. Raises ToolError where there is none that may be used."""
-    start = context.path(folder or ".")
-    root = _root(context, start)
-    with private_folder() as private:
+    """Give the repository that `folder` of the working folder is in. Raises ToolError where there is none that may be used.
+
+    While it is `writing`, jailed code stands still: it could put a link where git writes, which is in no jail.
+    """
+    from foundry.sandbox.still import held_still
+
+    with held_still() if writing else nullcontext(), private_folder() as private:
+        start = context.path(folder or ".")
+        root = _root(context, start)
         sealed = seal(root / ".git", private)
         env = {**environment(private), "GIT_DIR": str(sealed.folder), "GIT_WORK_TREE": str(root)}
         env |= {"GIT_COMMON_DIR": str(sealed.common), "GIT_CEILING_DIRECTORIES": str(root.parent)}
@@ -200,11 +213,27 @@ def _check(folder: Path) -> None:
     for name in ("objects", "objects/pack", "objects/info", "refs", "refs/heads", "HEAD", "index", "logs", *_SHARED):
         if (folder / name).is_symlink() and not _is_ref_link(folder, name):
             raise ToolError(f"{what} keeps its data elsewhere: its {name} is a link. {elsewhere}")
+    if link := next(_links(folder), ""):
+        raise ToolError(f"{what} keeps its data elsewhere: its {link} is a link. {elsewhere}")
     for name in ("commondir", "objects/info/alternates", "objects/info/http-alternates"):
         if os.path.lexists(folder / name):
             raise ToolError(f"{what} takes data from elsewhere ({name}). {elsewhere}")
     if (folder / "reftable").exists():
         raise ToolError(f"{what} keeps its branches as reftable, which is not supported here.")
+
+
+def _links(folder: Path) -> Iterator[str]:
+    """Yield what of the folders that git writes into leads elsewhere. Raises ToolError for too many entries to look at."""
+    seen = 0
+    for top in ("objects", "refs", "logs"):
+        for place, folders, files in os.walk(folder / top):
+            seen += len(folders) + len(files)
+            if seen > _MOST_LOOKED_AT:
+                raise ToolError("The repository has too many objects and branches that are not packed. A person can run: git gc")
+            inside = Path(place)
+            # An object that is there is never written again, and there may be very many.
+            names = folders if top == "objects" else [*folders, *files]
+            yield from ((inside / one).relative_to(folder).as_posix() for one in names if (inside / one).is_symlink())
 
 
 def _is_ref_link(folder: Path, name: str) -> bool:

@@ -34,15 +34,21 @@ def clone(context: ToolContext, url: str, to: str) -> Plan:
     shown = Preview(f"Clone {remote.url} into {named(context.name(target))}", hosts=remote.hosts, paths=paths, scope=remote.scope)
 
     def do() -> str:
-        if os.path.lexists(target) or _identity(target.parent) != about:
-            raise Changed(f"{context.name(target)} is not what it was when it was shown.")
-        try:
-            _make(target, remote)
-            return _filled(context, target, remote)
-        except BaseException:
-            if os.path.lexists(target):
+        from foundry.sandbox.still import held_still
+
+        with held_still():  # jailed code could put a link where git writes
+            try:
+                if context.path(str(target.parent)) != target.parent or _identity(target.parent) != about:
+                    raise FileNotFoundError
+                target.mkdir()
+            except (OSError, ToolError):
+                raise Changed(f"{context.name(target)} is not what it was when it was shown.") from None
+            try:
+                _make(target, remote)
+                return _filled(context, target, remote)
+            except BaseException:
                 remove_tree(target)
-            raise
+                raise
 
     return Plan(shown, do)
 
@@ -53,8 +59,7 @@ def _identity(path: Path) -> tuple[int, int]:
 
 
 def _make(target: Path, remote: Address) -> None:
-    """Make an empty repository, as git would, that knows its remote."""
-    target.mkdir()
+    """Make an empty repository of an empty folder, as git would, that knows its remote."""
     with private_folder() as private:
         env = {**environment(private), "GIT_CEILING_DIRECTORIES": str(target.parent)}
         git = git_in(target, env)
@@ -107,7 +112,7 @@ class _Line:
 def _line(repo: Repository, pushing: bool) -> _Line:
     branch = repo.branch()
     if not branch:
-        raise ToolError(f"{repo.name} has no branch checked out. Use git.switch first.")
+        raise ToolError(f"{repo.name} has no branch checked out. Use git.branch first.")
     config = repo.sealed.config
     origin = config.get(f"branch.{branch}.remote", "origin")
     url = (config.get(f"remote.{origin}.pushurl") if pushing else "") or config.get(f"remote.{origin}.url")
@@ -186,7 +191,9 @@ def push(context: ToolContext, folder: str) -> Plan:
         listed = "\n".join([*going[:_MOST_COMMITS], *(["…"] if len(going) > _MOST_COMMITS else [])]) or "no new commit"
         root = repo.root
     what = f"Push {named(line.branch)} at {line.commit[:12]} to {named(line.there)} of {line.remote.url}:\n{listed}"
-    shown = Preview(what, hosts=line.remote.hosts, paths=(root, *line.remote.paths), scope=line.remote.scope)
+    # What is sent elsewhere is another matter than where on a host it comes from: an always is for this one repository.
+    scope = f"the repository {line.remote.url}"
+    shown = Preview(what, hosts=line.remote.hosts, paths=(root, *line.remote.paths), scope=scope)
 
     def do() -> str:
         with opened(context, folder, writing=True) as now:

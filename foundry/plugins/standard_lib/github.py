@@ -133,7 +133,7 @@ class GitHub:
         room = self.context.limit - 200
         taken: list[str] = []
         for line in lines:
-            clean = visible(line)
+            clean = visible(line[: max(room, 0) + 1])
             if len(clean) > room:
                 taken += [clean[: max(room, 0)], "[… the rest is left out; ask for less]"]
                 break

@@ -10,7 +10,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from foundry.plugins.api import ToolError, Variables
-from foundry.plugins.standard_lib.git_remote import is_this_machine
+from foundry.plugins.standard_lib.hosts import is_this_machine
 from foundry.text import visible
 
 DEFAULT = "https://api.github.com"
@@ -31,7 +31,7 @@ def api(variables: Variables) -> Api:
     """Return where GitHub's API is. Raises ToolError for a GITHUB_BASE_URL that is no https address, or without a token."""
     given = variables.get("GITHUB_BASE_URL").strip() or DEFAULT
     wrong = ToolError(
-        "GITHUB_BASE_URL is no https address such as https://github.example.org/api/v3. The person can set it anew."
+        "GITHUB_BASE_URL is no https address such as https://github.example.org/api/v3. Ask the user to set it anew."
     )
     try:
         parts = urlsplit(given)
@@ -43,7 +43,7 @@ def api(variables: Variables) -> Api:
         raise wrong
     token = variables.get("GITHUB_TOKEN")
     if not token or not token.isprintable() or not token.isascii():
-        raise ToolError("There is no GITHUB_TOKEN. The person can set one in .env.")
+        raise ToolError("There is no GITHUB_TOKEN. Ask the user: foundry env NAME set GITHUB_TOKEN")
     return Api(f"{parts.scheme}://{parts.netloc}{parts.path.rstrip('/')}", parts.netloc.lower())
 
 
@@ -74,7 +74,7 @@ def repository(variables: Variables, where: Api, name: str, page: int = 100) -> 
     except requests.RequestException as error:
         raise ToolError(_unreachable(where, error, asked.sent)) from None
     except (AssertionError, RuntimeError, KeyError, TypeError, ValueError) as error:
-        raise ToolError(f"{where.host} answered what GitHub's API does not say: {visible(str(error))[:200]}") from None
+        raise ToolError(f"{where.host} answered what GitHub's API does not say: {visible(str(error)[:200])}") from None
 
 
 def _requester() -> type[Any]:
@@ -157,11 +157,11 @@ class _Answer:
 def _refused(where: Api, name: str, error: Any) -> str:
     """Return what GitHub said no with, and what to do."""
     data = error.data if isinstance(error.data, dict) else {}
-    message = visible(str(data.get("message", "")))[:300]
+    message = visible(str(data.get("message", ""))[:300])
     if error.status in (403, 429) and ("rate limit" in message.lower() or error.status == 429):
         return f"{where.host} allows no more requests for now{_until(error.headers or {})}. Do something else meanwhile."
     if error.status == 401:
-        return f"{where.host} does not accept GITHUB_TOKEN. The person can set it anew in .env."
+        return f"{where.host} does not accept GITHUB_TOKEN. Ask the user for another: foundry env NAME set GITHUB_TOKEN"
     if error.status == 403:
         return f"GITHUB_TOKEN has no right to that on {name}: {message or 'forbidden'}"
     if error.status in (404, 410):
@@ -187,7 +187,7 @@ def _details(message: str, data: dict[str, Any]) -> str:
     for one in errors[:5] if isinstance(errors, list) else []:
         known = one if isinstance(one, dict) else {"message": one}
         told.append(str(known.get("message") or f"{known.get('field', '?')}: {known.get('code', '?')}"))
-    return visible("; ".join(one for one in told if one))[:500]
+    return visible("; ".join(one for one in told if one)[:500])
 
 
 def _unreachable(where: Api, error: Exception, sent: bool) -> str:

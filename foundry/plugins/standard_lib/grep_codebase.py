@@ -2,27 +2,27 @@
 
 from __future__ import annotations
 
-import os
 import re
 import time
-from collections.abc import Callable, Iterator
-from fnmatch import translate
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
 from foundry.plugins.api import ToolContext, ToolError, effects, kernel_function
-from foundry.plugins.confined import is_name_of_protected
+from foundry.plugins.confined import read_up_to
+from foundry.plugins.results import fitting
 from foundry.plugins.standard_lib import outline
-from foundry.plugins.standard_lib.grep_engines import Answer, Question, answer
+from foundry.plugins.standard_lib.grep_engines import Answer, Places, Question, answer
 from foundry.plugins.standard_lib.grep_ripgrep import ripgrep
 from foundry.plugins.standard_lib.grep_tree import Listing, Tree
-from foundry.plugins.standard_lib.text_files import decode
+from foundry.plugins.standard_lib.text_files import decode, wanted
 
 _SECONDS = 10.0
 _MOST = 60
 _MOST_ASKED = 1000
 _MOST_AROUND = 20
 _LONGEST_PATTERN = 2000
+_PLAIN = re.compile(r"(?:[^][.^$*+?{}\\|()]|\\[^\w\s])+")
 
 
 class GrepCodebase:
@@ -56,16 +56,12 @@ class GrepCodebase:
             raise ToolError(f"There is no {path!r}. Search in '.' or use list_files to see what is there.")
         deadline = time.monotonic() + self.seconds
         compiled, why = _compiled(pattern, literal)
-        plain = literal or bool(why) or compiled.pattern == re.escape(pattern) == pattern
+        plain = literal or bool(why) or _PLAIN.fullmatch(pattern) is not None
         asked = Question(compiled, plain, min(max(most, 1), _MOST_ASKED), min(max(context, 0), _MOST_AROUND))
-        listing = self._tree.files(top, _wanted(glob), deadline)
         program = ripgrep(self.context.folder) if self._program is None else self._program
-        found = answer(asked, self.context, listing, program, deadline)
-        any_case = not found.matches and not found.late and not found.stopped and not compiled.flags & re.IGNORECASE
-        if any_case:
-            again = re.compile(compiled.pattern, compiled.flags | re.IGNORECASE)
-            found = answer(Question(again, plain, asked.most, asked.around), self.context, listing, program, deadline)
-        notes = _notes(pattern, why, any_case and bool(found.matches), found, listing, self.seconds)
+        takes = wanted(glob)
+        found, listing = answer(asked, Places(self._tree, top, takes, glob if takes else ""), program, deadline)
+        notes = _notes(pattern, why, found, listing, self.seconds)
         return self._fitting([line for one in found.shown for line in _lines(one)], notes, "narrow the search")
 
     @kernel_function(description="Outline of one source file: its classes, functions and headings, with their lines.")
@@ -84,25 +80,14 @@ class GrepCodebase:
     def _fitting(self, lines: list[str], notes: list[str], advice: str) -> str:
         """Return the lines that fit and the notes below them."""
         note = f"({'; '.join(notes)})" if notes else ""
-        room = self.context.limit - len(note) - 100
-        taken: list[str] = []
-        for line in lines:
-            room -= len(line) + 1
-            if room < 0:
-                note = f"({len(taken)} of {len(lines)} shown; {advice})\n{note}".strip()
-                break
-            taken.append(line)
+        taken = fitting(lines, self.context.limit - len(note) - 100)
+        if len(taken) < len(lines):
+            note = f"({len(taken)} of {len(lines)} shown; {advice})\n{note}".strip()
         return "\n".join([*taken, note] if note else taken)
 
 
 def _text(context: ToolContext, target: Path, name: str) -> str:
-    try:
-        with context.open(target) as file:
-            if is_name_of_protected(context, os.fstat(file.fileno())):
-                raise ToolError(f"{name} is another name of a protected file: it cannot be read.")
-            raw = file.read(outline.MOST_BYTES + 1)
-    except OSError as error:
-        raise ToolError(f"{name} cannot be read: {error.strerror}.") from None
+    raw = read_up_to(context, target, outline.MOST_BYTES)
     if len(raw) > outline.MOST_BYTES:
         raise ToolError(f"{name} is larger than {outline.MOST_BYTES // 1024 // 1024} MiB. Use search in it.")
     text, encoding = decode(raw)
@@ -121,17 +106,6 @@ def _compiled(pattern: str, literal: bool) -> tuple[re.Pattern[str], str]:
         return re.compile(re.escape(pattern)), str(error) or "too deeply nested"
 
 
-def _wanted(glob: str) -> Callable[[str], bool] | None:
-    """Return what tells a wanted path, None for all: a pattern with a slash is for the path, one without for the name."""
-    if glob in ("", "*"):
-        return None
-    if "/" not in glob:
-        name = re.compile(translate(glob)).match
-        return lambda path: name(path[path.rfind("/") + 1 :]) is not None
-    whole, short = re.compile(translate(glob)).match, re.compile(translate(glob.replace("**/", ""))).match
-    return lambda path: whole(path) is not None or short(path) is not None  # no folder at all is some folders too
-
-
 def _lines(found: dict[str, Any]) -> Iterator[str]:
     """Yield the lines of one file as grep writes them."""
     lines: list[tuple[int, str, bool]] = found["lines"]
@@ -144,7 +118,7 @@ def _lines(found: dict[str, Any]) -> Iterator[str]:
         before = number
 
 
-def _notes(pattern: str, why: str, any_case: bool, found: Answer, listing: Listing, seconds: float) -> list[str]:
+def _notes(pattern: str, why: str, found: Answer, listing: Listing, seconds: float) -> list[str]:
     """Return what must be said below the matches: nothing found, more than shown, what was left out, taken literally."""
     said = []
     shown = sum(is_match for one in found.shown for _, _, is_match in one["lines"])
@@ -160,7 +134,7 @@ def _notes(pattern: str, why: str, any_case: bool, found: Answer, listing: Listi
     elif shown < found.matches:
         about = "about " if found.about else ""
         said.append(f"{shown} of {about}{found.matches} matches in {about}{found.files} files shown; narrow the search")
-    if any_case:
+    if found.any_case and found.matches:
         said.append("upper and lower case ignored, as nothing matched exactly")
     if found.late:
         named = ", ".join(found.late[:3]) + (f" and {len(found.late) - 3} more files" if len(found.late) > 3 else "")

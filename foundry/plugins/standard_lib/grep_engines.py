@@ -9,16 +9,17 @@ import json
 import os
 import re
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 from foundry.plugins.api import ToolContext, ToolError
 from foundry.plugins.standard_lib.grep_pattern import Sieve, sieve_of
-from foundry.plugins.standard_lib.grep_ripgrep import Counted, counted
-from foundry.plugins.standard_lib.grep_tree import Listing
+from foundry.plugins.standard_lib.grep_ripgrep import Counted, counted, is_sayable_glob
+from foundry.plugins.standard_lib.grep_tree import MOST_FILES, Listing, Tree, Wanted
 from foundry.plugins.standard_lib.grep_worker import Request, Search, Summary
 from foundry.plugins.standard_lib.worker import answers, command, last_words
 from foundry.processes import Running, TimedOut, clean_environment, end_group, start
@@ -27,7 +28,9 @@ _WORTH_TWO = 500
 _WORTH_RIPGREP = 2
 _FIRST = 1000
 _SURE = 200  # of more files than these, ripgrep's own numbers are told, which are a little off at times
+_MOST_OF = 0.9
 _FOR_RIPGREP = 0.7
+_SECONDS_NEAR = 4.0
 _IN_HAND = 0.25
 
 _Chunks = list[tuple[int, str, list[str]]]
@@ -44,13 +47,22 @@ class Question:
     most: int
     around: int
 
+    @property
+    def any_case(self) -> bool:
+        """Return whether upper and lower case are one."""
+        return bool(self.pattern.flags & re.IGNORECASE)
+
+    def in_any_case(self) -> Question:
+        """Return the same question, upper and lower case being one."""
+        return replace(self, pattern=re.compile(self.pattern.pattern, self.pattern.flags | re.IGNORECASE))
+
 
 @dataclass(slots=True)
 class Answer:
     """What was found: `shown` by file, in order, as Search yields it; all matches and their files, `about` so many.
 
     `stopped` says that time ran out before all of the `searched` files that were to be searched; `late` are those that alone
-    took too long.
+    took too long. `any_case` says that upper and lower case were one, as there was no match otherwise.
     """
 
     shown: list[dict[str, Any]] = field(default_factory=list)
@@ -61,18 +73,64 @@ class Answer:
     about: bool = False
     stopped: bool = False
     late: list[str] = field(default_factory=list)
+    any_case: bool = False
+
+    @property
+    def is_nothing(self) -> bool:
+        """Return whether there surely is no match."""
+        return not self.matches and not self.late and not self.stopped
 
 
-def answer(question: Question, context: ToolContext, listing: Listing, ripgrep: str, deadline: float) -> Answer:
-    """Return what the listed files say; with no `ripgrep` they are all searched by us. Raises ToolError."""
+@dataclass(frozen=True, slots=True)
+class Places:
+    """Where to look: in the files at a real path or below it, those below with a path that `wanted` takes, as `glob` says it."""
+
+    tree: Tree
+    top: Path
+    wanted: Wanted | None
+    glob: str
+
+    def near(self) -> Listing | None:
+        """Return what is enough for ripgrep to start with, as Tree.near() does."""
+        return self.tree.near(self.top) if is_sayable_glob(self.glob) else None
+
+    def files(self, deadline: float, only: Collection[str] | None = None) -> Listing:
+        """Return the files, as Tree.files() does."""
+        return self.tree.files(self.top, self.wanted, deadline, only)
+
+
+@dataclass(frozen=True, slots=True)
+class _Hits:
+    """The files that ripgrep names, those of the listing only; `given` is what it was given to look into."""
+
+    counts: Counted
+    listing: Listing
+    given: Listing
+
+
+def answer(question: Question, places: Places, ripgrep: str, deadline: float) -> tuple[Answer, Listing]:
+    """Return what the files say, and which they are; upper and lower case are one if there is no match otherwise.
+
+    With no `ripgrep` they are all searched by us. Raises ToolError.
+    """
+    context = places.tree.context
+    if ripgrep:
+        with _workers(1, question) as workers:
+            hits = _hits(question, places, ripgrep, deadline)
+            if hits is not None:
+                return _of_hits(question, places, hits, ripgrep, workers, deadline)
+    listing = places.files(deadline)
+    found = _everywhere(question, context, listing, deadline)
+    if found.is_nothing and not question.any_case:
+        found = _everywhere(question.in_any_case(), context, listing, deadline)
+        found.any_case = True
+    return found, listing
+
+
+def _everywhere(question: Question, context: ToolContext, listing: Listing, deadline: float) -> Answer:
     sieve = sieve_of(question.pattern)
     two = listing.files >= _WORTH_TWO and (os.cpu_count() or 1) > 1
-    with _workers(1 if ripgrep else 1 + two, question) as workers:
-        if ripgrep and listing.files >= _WORTH_RIPGREP:
-            until = time.monotonic() + (deadline - time.monotonic()) * _FOR_RIPGREP
-            counts = counted(ripgrep, sieve.looser, context.folder.resolve(), listing, until)
-            if counts is not None:
-                return _where_counted(question, context, listing, counts, workers, deadline)
+    with _workers(1 + two, question) as workers:
         chunks: _Chunks = [(number, one.folder, one.names) for number, one in enumerate(listing.chunks)]
         shares = [chunks[0::2], chunks[1::2]] if len(workers) == 2 else [chunks]
         found = _searched([_request(question, context, one, sieve, None, deadline) for one in shares], question, workers)
@@ -80,12 +138,104 @@ def answer(question: Question, context: ToolContext, listing: Listing, ripgrep: 
         return found
 
 
+def _hits(question: Question, places: Places, ripgrep: str, deadline: float) -> _Hits | None:
+    """Return the files that may have a match, upper and lower case being one; None where ripgrep is of no use.
+
+    It starts before all of a large tree was looked at, if need be: then only the folders of what it finds are.
+    """
+    looser, root = sieve_of(question.in_any_case().pattern).looser, places.tree.context.folder.resolve()
+    started = time.monotonic()
+    until = started + (deadline - started) * _FOR_RIPGREP
+    near = places.near()
+    if near is not None:
+        counts = counted(ripgrep, looser, root, near, min(until, started + _SECONDS_NEAR), places.glob)
+        if counts is None:
+            return None
+        if not counts.cut:
+            # Where it takes long it may look into much that is ignored far down: then that is found out.
+            quick = time.monotonic() - started < _SECONDS_NEAR / 2
+            few = len(counts.lines) <= _FIRST and counts.searched < MOST_FILES and not counts.odd
+            listing = places.files(deadline, _folders(counts.lines) if few and quick else None)
+            if not listing.whole:
+                listing.files = counts.searched
+            return _Hits(_only(counts, listing), listing, near)
+        places.tree.deep.add(near.top)
+    listing = places.files(deadline)
+    if listing.files < _WORTH_RIPGREP:
+        return None
+    counts = counted(ripgrep, looser, root, listing, until)
+    return None if counts is None else _Hits(counts, listing, listing)
+
+
+def _folders(paths: Iterable[str]) -> set[str]:
+    """Return the folders of the paths and all those above them."""
+    found: set[str] = set()
+    for path in paths:
+        at = path.rfind("/")
+        while at > 0 and path[: at + 1] not in found:
+            found.add(path[: at + 1])
+            at = path.rfind("/", 0, at)
+    return found
+
+
+def _only(counts: Counted, listing: Listing) -> Counted:
+    """Return those of the counts that are of files in the listing."""
+    folders: dict[str, set[str]] = {}
+    for path in counts.lines:
+        at = path.rfind("/") + 1
+        folders.setdefault(path[:at], set()).add(path[at:])
+    listed = [
+        one.folder + name
+        for one in listing.chunks
+        if one.folder in folders
+        for name in folders[one.folder].intersection(one.names)
+    ]
+    return replace(counts, lines={path: counts.lines[path] for path in listed})
+
+
+def _of_hits(
+    question: Question, places: Places, hits: _Hits, ripgrep: str, workers: _Workers, deadline: float
+) -> tuple[Answer, Listing]:
+    context, listing = places.tree.context, hits.listing
+    found = _where_counted(question, context, listing, hits.counts, workers, deadline)
+    if found is None:  # too many to tell from what is written in another case
+        until = time.monotonic() + (deadline - time.monotonic()) * _FOR_RIPGREP
+        root, looser = context.folder.resolve(), sieve_of(question.pattern).looser
+        exact = counted(ripgrep, looser, root, hits.given, until, places.glob) or hits.counts
+        with _workers(1, question) as more:
+            found = _where_counted(question, context, listing, _only(exact, listing), more, deadline, sure=True)
+    assert found is not None
+    if found.is_nothing and not question.any_case and (hits.counts.lines or listing.unsure):
+        folded = question.in_any_case()
+        with _workers(1, folded) as more:
+            found = _where_counted(folded, context, listing, hits.counts, more, deadline, sure=True) or found
+        found.any_case = True
+    if listing.whole or found.matches or found.stopped:
+        return found, listing
+    whole = places.files(deadline)
+    found.searched += whole.files - listing.files
+    return found, whole
+
+
 def _where_counted(
-    question: Question, context: ToolContext, listing: Listing, counts: Counted, workers: _Workers, deadline: float
-) -> Answer:
-    """Return what the files with counted lines say: the first of them searched again, of the others the count."""
+    question: Question,
+    context: ToolContext,
+    listing: Listing,
+    counts: Counted,
+    workers: _Workers,
+    deadline: float,
+    sure: bool = False,
+) -> Answer | None:
+    """Return what the files with counted lines say: the first of them searched again, of the others the count.
+
+    None where the count is of many lines that do not match, unless it is the best there is: `sure`.
+    """
     paths = sorted({*counts.lines, *listing.unsure}, key=lambda one: one.replace("/", "\0"))
     found = _again(question, context, paths[:_FIRST], workers, deadline)
+    if len(paths) > found.done and not found.stopped:
+        told = sum(counts.lines.get(one, 0) for one in paths[: found.done])
+        if not sure and not question.any_case and found.matches < told * _MOST_OF:
+            return None
     if len(paths) > _FIRST and not found.stopped and sum(map(_matching, found.shown)) < question.most:
         with _workers(1, question) as more:
             found = _again(question, context, paths, more, deadline)
@@ -161,7 +311,7 @@ def _workers(number: int, question: Question) -> Iterator[_Workers]:
 
     They are started early, to be ready when it is known what they are to do.
     """
-    here = number < 2 and question.plain and not question.pattern.flags & re.IGNORECASE
+    here = number < 2 and question.plain and not question.any_case
     started: _Workers = []
     try:
         for _ in range(0 if here else number):

@@ -93,7 +93,8 @@ def _wide(needles: tuple[str, ...], folded: bool) -> str:
     """Return the expression that finds files in UTF-32, which ripgrep does not read: needles with gaps, or how they begin."""
     told = []
     for needle in needles:
-        some = next((one[0] for one in re.finditer(r"[ -~]{1,3}", needle)), "")
+        # Of a letter that others beyond ASCII are taken for, these may stand in its place.
+        some = next((one[0] for one in re.finditer(r"[ -hjl-rt-~]{1,3}" if folded else r"[ -~]{1,3}", needle)), "")
         if not some:
             return r"\A\x00"
         spelled = [_set({ord(one), ord(one.upper())} if folded else {ord(one)}, False) for one in some]

@@ -12,22 +12,28 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from foundry.plugins.standard_lib.grep_tree import Listing
+from foundry.plugins.standard_lib.grep_tree import Listing, is_sayable
 from foundry.processes import run
 
 _FLAGS = (
     *("--no-config", "--no-messages", "--color=never", "--no-heading", "--with-filename", "--null", "--count"),
     # Which files there are is decided by us, and what of it is text.
     *("--no-ignore", "--hidden", "--no-follow", "--text", "--encoding=auto", "--no-pre", "--no-search-zip"),
-    *("--no-multiline", "--case-sensitive"),
+    *("--no-multiline", "--case-sensitive", "--stats"),
 )
-# Should one of them appear after the folder was looked at, ripgrep still passes it by.
-_NEVER = "".join(f"{one}\n" for one in (".env", ".foundry", ".git", ".ssh", ".gnupg", ".aws", ".netrc", ".pgpass"))
+# What nobody looked at yet, and what appears after it was looked at, ripgrep passes by if it has one of these names.
+_NEVER = "".join(
+    "".join(f"[{letter}{letter.upper()}]" if letter.isalpha() else letter for letter in one) + "\n"
+    for one in (".env*", ".foundry*", ".git", ".ssh", ".gnupg", ".aws", ".netrc", ".pgpass")
+)
+_SKIPPED = "".join(f"{one}/\n" for one in ("node_modules", "__pycache__", ".venv", ".tox", ".nox", ".hg", ".cache", ".*_cache"))
+_NAMES = re.compile(r"[\w.*-]+", re.ASCII)
 _ESCAPED = r"\\\1"
 _SPECIAL = re.compile(r"([][\\*?{}!# ])")
 _LONGEST_PATTERN = 100_000
 _LONGEST_ARGUMENTS = 900_000  # of 1 MiB on macOS; a pointer each counts, too
 _FOUND = re.compile(r"([^\0]+)\0(\d+)\n")
+_SEARCHED = re.compile(r"^(\d+) files searched$", re.M)
 _OUT = 64 * 1024 * 1024
 
 
@@ -49,18 +55,31 @@ def _works(program: str, away_from: Path) -> bool:
 
 @dataclass(slots=True)
 class Counted:
-    """The files that have lines like the pattern, with how many; `cut` where time ran out before all were looked into."""
+    """The files that have lines like the pattern, with how many, of so many `searched`; `odd`: and files that cannot be named.
+
+    `cut` says that time ran out before all were looked into.
+    """
 
     lines: dict[str, int] = field(default_factory=dict)
+    searched: int = 0
+    odd: bool = False
     cut: bool = False
 
 
-def counted(program: str, looser: str, root: Path, listing: Listing, deadline: float) -> Counted | None:
-    """Return what ripgrep finds until `deadline`, as time.monotonic tells it; None where it cannot search."""
+def is_sayable_glob(glob: str) -> bool:
+    """Return whether ripgrep takes a pattern for names as Python does."""
+    return glob == "" or (_NAMES.fullmatch(glob) is not None and "**" not in glob)
+
+
+def counted(program: str, looser: str, root: Path, listing: Listing, deadline: float, glob: str = "") -> Counted | None:
+    """Return what ripgrep finds until `deadline`, as time.monotonic tells it; None where it cannot search.
+
+    Of a listing that is not whole it looks into all that is not left out and has a name like `glob`.
+    """
     found = Counted()
     if len(looser) > _LONGEST_PATTERN:
         return None
-    for paths, ignored in _parts(listing):
+    for paths, ignored in _parts(listing, glob):
         left = max(deadline - time.monotonic(), 0.01)
         argv = [program, *_FLAGS, "--ignore-file=/dev/stdin", f"--regexp={looser}", "--", *paths]
         ended = run(argv, cwd=root, stdin=ignored, timeout=left, limit=_OUT)
@@ -68,6 +87,9 @@ def counted(program: str, looser: str, root: Path, listing: Listing, deadline: f
             name = one[1].removeprefix("./")
             if name.isascii() or "\ufffd" not in name:
                 found.lines[name] = int(one[2])
+            else:
+                found.odd = True
+        found.searched += sum(int(one) for one in _SEARCHED.findall(ended.out, max(len(ended.out) - 300, 0)))
         if ended.timed_out:
             found.cut = True
             return found
@@ -77,15 +99,16 @@ def counted(program: str, looser: str, root: Path, listing: Listing, deadline: f
     return found
 
 
-def _parts(listing: Listing) -> Iterator[tuple[list[str], str]]:
+def _parts(listing: Listing, glob: str) -> Iterator[tuple[list[str], str]]:
     """Yield what ripgrep is to look into and what it is to leave out there: the whole tree, else files by name.
 
     What is left out is said in the words of a .gitignore.
     """
     left_out = listing.left_out
-    if left_out is not None and not any("\n" in one or "\r" in one for one in left_out):
-        away = [*left_out, *listing.unsure]
-        yield [f"./{listing.top}"], _NEVER + "".join(f"/{_SPECIAL.sub(_ESCAPED, one)}\n" for one in away)
+    if left_out is not None and all(map(is_sayable, left_out)):
+        some = "" if listing.whole else (f"*\n!*/\n!{glob}\n" if glob else "") + _SKIPPED
+        away = [*left_out, *(one for one in listing.unsure if is_sayable(one))]
+        yield [f"./{listing.top}"], some + _NEVER + "".join(f"/{_SPECIAL.sub(_ESCAPED, one)}\n" for one in away)
         return
     unsure = set(listing.unsure)
     paths = (folder + name for folder, names in listing.chunks for name in names)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import stat
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections import deque
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,6 +21,7 @@ MOST_FILES = 100_000
 _COARSE = 2_000_000_000
 _RULES = ".gitignore"
 _MOST_LEFT_OUT = 2000
+_MOST_NEAR = 150
 
 Wanted = Callable[[str], bool]
 
@@ -38,6 +40,7 @@ class Listing:
     `left_out` is what else a walk would come by, files and folders, unless it is too much to say: None. `unsure` are those of
     the files that are hard to hand to others: too large for it, or with names that are no UTF-8. `ignored` is how many files
     and folders .gitignore keeps out; `cut` says that there are more files than are searched, or than could be listed in time.
+    `whole` is no where only some of the folders were looked at.
     """
 
     top: str = ""
@@ -48,6 +51,7 @@ class Listing:
     files: int = 0
     ignored: int = 0
     cut: bool = False
+    whole: bool = True
 
     def add(self, folder: str, names: list[str]) -> None:
         """Add those of a folder's files that are wanted."""
@@ -111,20 +115,56 @@ class Tree:
         self.context = context
         self._known: dict[str, _Folder] = {}
         self._bounds = _Bounds(Path(), frozenset(), frozenset())
+        self._near: dict[str, int] = {}
+        self.deep: set[str] = set()
 
-    def files(self, top: Path, wanted: Wanted | None, deadline: float) -> Listing:
-        """Return the files at a real path or below it, those below by `wanted`; cut at `deadline` as time.monotonic tells it."""
+    def files(self, top: Path, wanted: Wanted | None, deadline: float, only: Collection[str] | None = None) -> Listing:
+        """Return the files at a real path or below it, those below by `wanted`; cut at `deadline` as time.monotonic tells it.
+
+        With `only` these folders are looked at, where they and all above them are searched at all.
+        """
         name = self.context.name(top)
         if not top.is_dir():
             return Listing(chunks=[Chunk(name[: len(name) - len(top.name)], [top.name])], left_out=None, files=1)
+        found = self._begun(name, wanted)
+        found.whole = only is None
+        self._fill(found, Ignored.at(self.context, top), deadline, only)
+        if found.whole and found.ignored > self._near.get(found.top, found.ignored):
+            self.deep.add(found.top)
+        return found
+
+    def near(self, top: Path) -> Listing | None:
+        """Return what the folders next to a real path leave out; None where only the whole tree can tell.
+
+        That is so in a tree of few folders, and below each `top` in `deep`: there, folders far down are left out, too.
+        """
+        name = self.context.name(top)
+        found = self._begun(name, None)
+        if not top.is_dir() or found.top in self.deep:
+            return None
+        found.whole = False
+        first = self._enter(found, found.top, Ignored.at(self.context, top))
+        entered = deque([first] if first else [])
+        number = 0
+        while entered and number < _MOST_NEAR:
+            folder, steps, inside = entered.popleft()
+            for step in steps:
+                if isinstance(step, str) and number < _MOST_NEAR and (inner := self._enter(found, f"{folder}{step}/", inside)):
+                    entered.append(inner)
+                    number += 1
+        if number < _MOST_NEAR or found.left_out is None:
+            return None
+        self._near[found.top] = found.ignored
+        found.left_out = [one for one in {*found.left_out, *(one[:-1] for one in self._bounds.closed)} if is_sayable(one)]
+        return found
+
+    def _begun(self, name: str, wanted: Wanted | None) -> Listing:
         bounds = _bounds(self.context)
         if bounds != self._bounds:
             self._bounds, self._known = bounds, {}
-        found = Listing("" if name == "." else f"{name}/", wanted)
-        self._fill(found, Ignored.at(self.context, top), deadline)
-        return found
+        return Listing("" if name == "." else f"{name}/", wanted)
 
-    def _fill(self, found: Listing, rules: Ignored, deadline: float) -> None:
+    def _fill(self, found: Listing, rules: Ignored, deadline: float, only: Collection[str] | None) -> None:
         first = self._enter(found, found.top, rules)
         entered = [first] if first else []
         while entered:
@@ -134,7 +174,7 @@ class Tree:
                 entered.pop()
             elif isinstance(step, list):
                 found.add(folder, step)
-            elif inner := self._enter(found, f"{folder}{step}/", inside):
+            elif (only is None or f"{folder}{step}/" in only) and (inner := self._enter(found, f"{folder}{step}/", inside)):
                 entered.append(inner)
                 found.cut |= time.monotonic() > deadline
             if found.cut:
@@ -217,6 +257,11 @@ class Tree:
 def _is_odd(name: str) -> bool:
     """Return whether a name is no UTF-8, or cannot be told from one that is none."""
     return not name.isascii() and ("\ufffd" in name or any("\ud800" <= one <= "\udfff" for one in name))
+
+
+def is_sayable(path: str) -> bool:
+    """Return whether a path can stand in a line of a .gitignore."""
+    return not _is_odd(path) and "\n" not in path and "\r" not in path
 
 
 def _mark(path: str) -> tuple[int, ...]:

@@ -78,6 +78,7 @@ class Search:
         self.request = request
         self.timed = timed
         self.context = ToolContext(Path(request.folder), closed=tuple(Path(one) for one in request.closed))
+        self.root = self.context.folder.resolve()
         self.pattern = re.compile(request.pattern, request.flags)
         self.needles = [one for text in request.needles for one in _as_bytes(text)]
         self.summary = Summary()
@@ -86,7 +87,7 @@ class Search:
 
     def run(self) -> Iterator[dict[str, Any]]:
         for number, folder, names in self.request.chunks:
-            handle = _entered(self.context.folder.resolve(), folder)
+            handle = _entered(self.root, folder)
             try:
                 for place, name in enumerate(names):
                     if self._is_over():

@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib
 import json
 import re
-import signal
 import sys
 from collections.abc import Iterable, Iterator
 from pathlib import PurePath
@@ -13,13 +12,15 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from foundry.plugins.api import ToolError
 from foundry.plugins.standard_lib.text_files import lines_of
-from foundry.processes import run
+from foundry.plugins.standard_lib.worker import ask, last_words
+from foundry.plugins.standard_lib.worker_bounds import begun
 
 if TYPE_CHECKING:
     from tree_sitter import Node
 
 SECONDS = 10
 MOST_BYTES = 2 * 1024 * 1024
+_MEMORY = 1024 * 1024 * 1024
 _MOST_SYMBOLS = 5000
 _MOST_DEPTH = 30
 _LONGEST_HEADER = 120
@@ -206,12 +207,12 @@ def outlined(name: str, text: str) -> tuple[list[str], str]:
     language = language_of(name, text[:200])
     if language is None:
         raise ToolError(f"{name} is in no language that can be outlined: {known()}. Use search or read_file instead.")
-    argv = [sys.executable, "-P", "-m", "foundry.plugins.standard_lib.outline", language.name]
-    ended = run(argv, stdin="\n".join(lines_of(text)) + "\n", timeout=SECONDS)
+    source = ("\n".join(lines_of(text)) + "\n").encode()
+    ended = ask("outline", {"language": language.name}, SECONDS, data=source)
     if ended.timed_out:
         raise ToolError(f"{name} could not be parsed within {SECONDS} s. Use search in it instead.")
     if ended.code != 0:
-        last = (ended.err.strip().splitlines() or ["its parser ended without a word"])[-1]
+        last = last_words(ended.err, "its parser ended without a word")
         raise ToolError(f"{name} could not be parsed: {last}. Use search in it instead.")
     told = json.loads(ended.out)
     notes = ["parts of it do not parse"] if told["broken"] else []
@@ -224,10 +225,10 @@ def _shown(found: Iterable[Symbol]) -> list[str]:
 
 
 def main() -> int:
-    """Write the symbols of the source on stdin as JSON, in the language named as the argument."""
-    signal.alarm(SECONDS + 5)  # whoever asked may be gone
-    language = next(one for one in LANGUAGES if one.name == sys.argv[1])
-    found, broken = symbols(language, sys.stdin.buffer.read())
+    """Write the symbols of the source behind the request as JSON."""
+    request, source = begun(_MEMORY)
+    language = next(one for one in LANGUAGES if one.name == request["language"])
+    found, broken = symbols(language, source)
     told: dict[str, Any] = {"symbols": found, "broken": broken, "cut": len(found) >= _MOST_SYMBOLS}
     sys.stdout.write(json.dumps(told))
     return 0

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import base64
-import json
 import stat
-import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePath
 from typing import Annotated, Any
 
 from foundry.plugins.api import Change, Plan, Preview, ToolContext, ToolError, effects, kernel_function, planned
 from foundry.plugins.confined import Confined, is_name_of_protected
-from foundry.processes import Finished, run
+from foundry.plugins.standard_lib.text_files import check_whole
+from foundry.plugins.standard_lib.worker import answers, ask, last_words
+from foundry.processes import Finished
+from foundry.text import counted
 
 _SECONDS = 60.0
 _READ_SECONDS = 30.0
@@ -51,7 +52,7 @@ class Pdf:
         after = base64.b64decode(made["pdf"])
         if before == after:
             raise ToolError(f"{name} holds exactly that already: nothing would change.")
-        what = f"{_count(made['pages'], 'page')}, {len(after) / 1000:.0f} kB"
+        what = f"{counted(made['pages'], 'page')}, {len(after) / 1000:.0f} kB"
         verb = "Write the new PDF" if before is None else "Write anew the PDF"
         pictures = tuple(self.context.path(one) for one in made["pictures"])
         preview = Preview(
@@ -83,7 +84,7 @@ class Pdf:
         room = max(self.context.limit - 400, 200)
         asked = {"path": str(place), "pages": pages[:500], "room": room + max(skip, 0)}
         ended = self._asked("pdf_reader", asked, self.read_seconds, 4 * self.context.limit + 4 * max(skip, 0) + 65536)
-        lines = list(_lines(ended))
+        lines = list(answers(ended.out))
         problem = next((one["error"] for one in lines if "error" in one), "")
         found = [one for one in lines if "page" in one]
         if problem and not found:
@@ -117,19 +118,17 @@ class Pdf:
         ended = self._asked("pdf_writer", asked, self.seconds, 2 * _MOST_BYTES)
         if ended.timed_out:
             raise ToolError(f"{name} was not made in {self.seconds:g} s: the text is too long or too deeply nested. Split it.")
-        made = next(_lines(ended), {})
+        made = next(answers(ended.out), {})
         if "error" in made:
             raise ToolError(f"{name} cannot be made of this text: {made['error']}.")
         if "pdf" not in made or len(made["pdf"]) > _MOST_BYTES / 3 * 4:
-            last = "it is too large" if ended.code == 0 else (ended.err.strip().splitlines() or ["no reason given"])[-1][:300]
+            last = "it is too large" if ended.code == 0 else last_words(ended.err, "no reason given")
             raise ToolError(f"{name} could not be made: {last}")
         return made
 
     def _asked(self, worker: str, asked: Mapping[str, Any], seconds: float, limit: int) -> Finished:
         closed = [str(one) for one in self.context.closed]
-        request = json.dumps({"folder": str(self.context.folder), "closed": closed, **asked})
-        argv = [sys.executable, "-P", "-m", f"foundry.plugins.standard_lib.{worker}"]
-        return run(argv, stdin=request, timeout=seconds, limit=limit)
+        return ask(worker, {"folder": str(self.context.folder), "closed": closed, **asked}, seconds, limit=limit)
 
 
 def _target(context: ToolContext, given: str) -> Path:
@@ -148,21 +147,8 @@ def _target(context: ToolContext, given: str) -> Path:
 def _accepted(name: str, text: str) -> str:
     if len(text) > _LONGEST:
         raise ToolError(f"{name} has more than {_LONGEST:,} characters. Write several documents.")
-    try:
-        text.encode()
-    except UnicodeEncodeError as error:
-        raise ToolError(f"{name} holds half a character (\\u{ord(text[error.start]):04x}); send the whole one.") from None
+    check_whole(name, text)
     return text
-
-
-def _lines(ended: Finished) -> Iterator[dict[str, Any]]:
-    """Yield the whole JSON lines that a worker said."""
-    for line in ended.out.splitlines():
-        if line.startswith("{") and line.endswith("}"):
-            try:
-                yield json.loads(line)
-            except ValueError:  # cut off at the limit
-                return
 
 
 def _told(made: Mapping[str, Any]) -> Iterator[str]:
@@ -185,7 +171,7 @@ def _shown(
 ) -> str:
     """Return the pages' text under marks, as much as fits, and below it how to read on."""
     title = f" · {facts['title']}" if facts["title"] else ""
-    parts = [f"{name}{title} · {_count(facts['count'], 'page')}"]
+    parts = [f"{name}{title} · {counted(facts['count'], 'page')}"]
     rest = ""
     for place, one in enumerate(found):
         text = _page_text(one)[skip if place == 0 else 0 :]
@@ -225,7 +211,3 @@ def _from(page: int, facts: Mapping[str, Any], pages: str) -> str:
     ends = [int(last) if last.strip() else facts["count"] if dash else int(first) for first, dash, last in parts]
     last = min(max(ends), facts["count"])
     return f"{page}-{last}" if page < last else str(page)
-
-
-def _count(number: int, word: str) -> str:
-    return f"{number} {word}" + ("" if number == 1 else "s")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import logging
 import os
-import sys
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -13,6 +12,8 @@ from typing import Any
 
 from foundry.plugins.api import ToolContext, ToolError
 from foundry.plugins.confined import is_name_of_protected
+from foundry.plugins.standard_lib.worker_bounds import begun
+from foundry.text import counted
 
 LARGEST = 200 * 1024 * 1024
 _MEMORY = 1536 * 1024**2
@@ -27,7 +28,7 @@ def asked_pages(text: str, count: int) -> list[int]:
             raise ToolError(f'{part.strip()[:40]!r} names no pages. Say it as "3", "4-7" or "1, 5-9".')
         start, end = int(first), min(int(last), count) if last else count if dash else int(first)
         if not 1 <= start <= count:
-            raise ToolError(f"There is no page {start}: the document has {count} page{'s'[: count != 1]}.")
+            raise ToolError(f"There is no page {start}: the document has {counted(count, 'page')}.")
         if end < start:
             raise ToolError(f'{part.strip()!r} ends before it begins. Say it as "4-7".')
         numbers.update(dict.fromkeys(range(start, end + 1)))
@@ -96,12 +97,8 @@ def _page(page: Any) -> dict[str, Any]:
 
 def main() -> None:
     """Answer the one request on stdin."""
-    import resource
-
-    with suppress(OSError, ValueError):
-        resource.setrlimit(resource.RLIMIT_AS, (_MEMORY, _MEMORY))
+    asked, _ = begun(_MEMORY)
     logging.disable()
-    asked = json.load(sys.stdin)
     context = ToolContext(Path(asked["folder"]), closed=tuple(map(Path, asked["closed"])))
     try:
         for one in said(context, Path(asked["path"]), asked["pages"], asked["room"]):

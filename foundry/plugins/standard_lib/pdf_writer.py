@@ -6,16 +6,16 @@ import base64
 import io
 import json
 import sys
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from foundry.plugins.api import ToolContext
-from foundry.plugins.standard_lib.pdf_blocks import Blocks, title_items
-from foundry.plugins.standard_lib.pdf_fonts import Fonts
-from foundry.plugins.standard_lib.pdf_markdown import tokens
-from foundry.plugins.standard_lib.pdf_pages import Page, TooMuch, broken, contents, painted
-from foundry.plugins.standard_lib.pdf_text import Composer, clean
+from foundry.plugins.standard_lib.setting.blocks import Blocks, title_items
+from foundry.plugins.standard_lib.setting.fonts import Fonts
+from foundry.plugins.standard_lib.setting.markdown import tokens
+from foundry.plugins.standard_lib.setting.pages import Page, TooMuch, broken, contents, painted
+from foundry.plugins.standard_lib.setting.text import Composer, clean
+from foundry.plugins.standard_lib.worker_bounds import begun
 
 _MEMORY = 1536 * 1024**2
 
@@ -70,11 +70,7 @@ def _assembled(composer: Composer, blocks: Blocks, title: str, with_contents: st
 
 def main() -> None:
     """Answer the one request on stdin."""
-    import resource
-
-    with suppress(OSError, ValueError):
-        resource.setrlimit(resource.RLIMIT_AS, (_MEMORY, _MEMORY))
-    asked = json.load(sys.stdin)
+    asked, _ = begun(_MEMORY)
     context = ToolContext(Path(asked["folder"]), closed=tuple(map(Path, asked["closed"])))
     try:
         answer = written(context, asked["markdown"], asked["title"], asked["contents"])

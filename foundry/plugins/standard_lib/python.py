@@ -15,8 +15,10 @@ from pathlib import Path
 from typing import Annotated
 
 from foundry.plugins.api import Changed, Plan, Preview, ToolContext, ToolError, effects, kernel_function, planned
+from foundry.plugins.confined import read_up_to
 from foundry.plugins.standard_lib.jailed_folder import JailedFolder
 from foundry.plugins.standard_lib.terminal_output import Output, both, how_it_ended, told
+from foundry.plugins.standard_lib.text_files import check_whole
 
 _LONGEST_CODE = 200_000
 _LARGEST_SCRIPT = 4 << 20
@@ -58,7 +60,7 @@ class Python:
     def run(
         self,
         code: Annotated[str, "The code"] = "",
-        file: Annotated[str, "Or the path of a script"] = "",
+        path: Annotated[str, "Or a script"] = "",
         arguments: Annotated[list[str] | None, "Its arguments"] = None,
         timeout: Annotated[float, "Seconds it may take"] = 60.0,
     ) -> Plan:
@@ -66,17 +68,17 @@ class Python:
         given = tuple(arguments or ())
         if not 0 < timeout <= _LONGEST_RUN:
             raise ToolError(f"timeout is more than 0 and at most {_LONGEST_RUN:g} seconds.")
-        if bool(code.strip()) == bool(file):
-            raise ToolError("Give either code or file.")
+        if bool(code.strip()) == bool(path):
+            raise ToolError("Give either code or path.")
         if any("\0" in one for one in given) or sum(map(len, given)) > _LONGEST_CODE:
             raise ToolError("The arguments hold a NUL or are too long.")
         folder = JailedFolder(self.context)
-        target = self.context.path(file) if file else None
+        target = self.context.path(path) if path else None
         source = self._script(target, given) if target else self._snippet(code, folder.path, given)
 
         def do() -> str:
             if target and self._script(target, given) != source:
-                raise Changed(f"{file} is not what was shown any more.")
+                raise Changed(f"{path} is not what was shown any more.")
             return self._run(source, folder, timeout)
 
         return Plan(self._preview(source, folder.path, target), do)
@@ -84,18 +86,12 @@ class Python:
     def _snippet(self, code: str, folder: Path, arguments: tuple[str, ...]) -> _Source:
         if len(code) > _LONGEST_CODE or "\0" in code:
             raise ToolError(f"Code has at most {_LONGEST_CODE} characters and no NUL. Put it in a file and run that.")
-        try:
-            return _Source(code.encode(), "<code>", folder, arguments, script=False)
-        except ValueError as error:
-            raise ToolError(f"The code cannot be run: {error}") from None
+        check_whole("code", code)
+        return _Source(code.encode(), "<code>", folder, arguments, script=False)
 
     def _script(self, target: Path, arguments: tuple[str, ...]) -> _Source:
         name = self.context.name(target)
-        try:
-            with self.context.open(target) as opened:
-                raw = opened.read(_LARGEST_SCRIPT + 1)
-        except OSError as error:
-            raise ToolError(f"{name} cannot be read: {error.strerror}. Give the path of a Python file.") from None
+        raw = read_up_to(self.context, target, _LARGEST_SCRIPT)
         if len(raw) > _LARGEST_SCRIPT:
             raise ToolError(f"{name} is too large to be a script.")
         return _Source(raw, str(target), target.parent, arguments, script=True)

@@ -11,10 +11,11 @@ from typing import Annotated
 
 from foundry.files import nearest
 from foundry.plugins.api import Plan, ToolContext, ToolError, effects, is_protected, kernel_function, planned
-from foundry.plugins.confined import is_name_of_protected
+from foundry.plugins.confined import read_up_to
 from foundry.plugins.standard_lib import file_changes
 from foundry.plugins.standard_lib.ignored import Ignored
-from foundry.plugins.standard_lib.text_files import LARGEST, decode, is_skipped, lines_of, matches
+from foundry.plugins.standard_lib.text_files import LARGEST, decode, is_skipped, lines_of, wanted
+from foundry.text import counted
 
 _LONGEST_LINE = 1000
 _MOST_LINES = 200
@@ -113,13 +114,7 @@ class ReadWriteCode:
         if target.is_dir():
             inside = ", ".join(_Found(self.context, target, "*").lines(10)) or "nothing"
             raise ToolError(f"{name} is a folder. In it: {inside}. Read one of its files.")
-        try:
-            with self.context.open(target) as file:
-                if is_name_of_protected(self.context, os.fstat(file.fileno())):
-                    raise ToolError(f"{name} is another name of a protected file: it cannot be read or changed.")
-                raw = file.read(LARGEST + 1)
-        except OSError as error:
-            raise ToolError(f"{name} cannot be read: {error.strerror}.") from None
+        raw = read_up_to(self.context, target, LARGEST)
         if len(raw) > LARGEST:
             raise ToolError(f"{name} is larger than {LARGEST // 1024 // 1024} MiB; search is for such files.")
         text, encoding = decode(raw)
@@ -150,7 +145,7 @@ class _Found:
 
     def __init__(self, context: ToolContext, top: Path, pattern: str) -> None:
         self.context = context
-        self.pattern = pattern.removeprefix("./") or "*"
+        self.wanted = wanted(pattern)
         self.skipped: list[str] = []
         self.ignored: list[str] = []
         self.cut = False
@@ -178,7 +173,7 @@ class _Found:
                 self.ignored.append(name)
             elif is_folder:
                 yield from self._walk(Path(one.path), name + "/", ignored.inside(f"{self.prefix}{name}/"))
-            elif matches(name, self.pattern):
+            elif self.wanted is None or self.wanted(name):
                 with suppress(OSError):  # gone since
                     yield name, -1 if one.is_symlink() else one.stat(follow_symlinks=False).st_size
 
@@ -203,7 +198,8 @@ class _Found:
             key = name if len(parts) <= depth + 1 else "/".join(parts[: depth + 1]) + "/"
             lines.setdefault(key, []).append(size)
         return [
-            f"{name} ({_many(sizes)})" if name.endswith("/") else f"{name} {_size(sizes[0])}" for name, sizes in lines.items()
+            f"{name} ({counted(len(sizes), 'file')})" if name.endswith("/") else f"{name} {_size(sizes[0])}"
+            for name, sizes in lines.items()
         ]
 
     def left_out(self) -> str:
@@ -222,10 +218,6 @@ def _kinds(names: list[str]) -> str:
     kinds = Counter(name.rsplit("/", 1)[-1] for name in names)
     shown = ", ".join(f"{count} {name}" if count > 1 else name for name, count in kinds.most_common(5))
     return f"{shown} and {len(kinds) - 5} more names" if len(kinds) > 5 else shown
-
-
-def _many(sizes: list[int]) -> str:
-    return f"{len(sizes)} file" + ("s" if len(sizes) > 1 else "")
 
 
 def _size(size: int) -> str:

@@ -8,6 +8,7 @@ from foundry.plugins.api import Plan, Preview, ToolContext, ToolError, effects, 
 from foundry.plugins.standard_lib.jailed_folder import JailedFolder
 from foundry.plugins.standard_lib.terminal_jobs import Job, jobs_of
 from foundry.plugins.standard_lib.terminal_output import Output, both, how_it_ended, told
+from foundry.plugins.standard_lib.text_files import check_whole
 
 _LONGEST_COMMAND = 20_000
 _LONGEST_RUN = 3600.0
@@ -104,10 +105,7 @@ class Terminal:
             raise ToolError("The command is empty.")
         if len(command) > _LONGEST_COMMAND or "\0" in command:
             raise ToolError(f"A command has at most {_LONGEST_COMMAND} characters and no NUL. Put it in a file and run that.")
-        try:
-            command.encode()
-        except ValueError as error:
-            raise ToolError(f"The command cannot be run: {error}") from None
+        check_whole("command", command)
         return JailedFolder(self.context)
 
     @staticmethod

@@ -6,8 +6,11 @@ import codecs
 import os
 import re
 from bisect import bisect_left
+from collections.abc import Callable
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
+from fnmatch import translate
+
+from foundry.plugins.api import ToolError
 
 LARGEST = 16 * 1024 * 1024
 _MARKS = (
@@ -126,6 +129,14 @@ def text_of(raw: bytes) -> Text | None:
     return Text(_unified(exact), exact, codec, mark, _most_used_end(exact), pairs)
 
 
+def check_whole(name: str, text: str) -> None:
+    """Raise ToolError for text with half of a character in it, which no file, mail or process can be given."""
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise ToolError(f"{name} holds half a character (\\u{ord(text[error.start]):04x}); send the whole one.") from None
+
+
 def _unified(text: str) -> str:
     return text.replace("\r\n", "\n").replace("\r", "\n")
 
@@ -152,8 +163,13 @@ def lines_of(text: str) -> list[str]:
     return lines if lines[-1] else lines[:-1]
 
 
-def matches(name: str, pattern: str) -> bool:
-    """Return whether a relative path matches: a pattern with a slash the whole path, one without the file's name."""
+def wanted(pattern: str) -> Callable[[str], bool] | None:
+    """Return what tells a wanted path, None for all: a pattern with a slash is for the path, one without for the name."""
+    pattern = pattern.removeprefix("./")
+    if pattern in ("", "*"):
+        return None
     if "/" not in pattern:
-        return fnmatchcase(name.rsplit("/", 1)[-1], pattern)
-    return fnmatchcase(name, pattern) or fnmatchcase(name, pattern.replace("**/", ""))  # no folder at all is some folders too
+        name = re.compile(translate(pattern)).match
+        return lambda path: name(path[path.rfind("/") + 1 :]) is not None
+    whole, short = re.compile(translate(pattern)).match, re.compile(translate(pattern.replace("**/", ""))).match
+    return lambda path: whole(path) is not None or short(path) is not None  # no folder at all is some folders too

@@ -2,11 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import sys
-import threading
-import time
-from collections import OrderedDict
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Annotated, Any
@@ -14,10 +9,13 @@ from typing import Annotated, Any
 from foundry.plugins.api import Plan, Preview, ToolContext, ToolError, effects, kernel_function, planned
 from foundry.plugins.standard_lib.web_address import Target
 from foundry.plugins.standard_lib.web_connection import Answer, Web, twin
+from foundry.plugins.standard_lib.web_kept import Kept
 from foundry.plugins.standard_lib.web_text import clean, decoded, one_line, part_of
-from foundry.processes import run
+from foundry.plugins.standard_lib.worker import answers, ask
+from foundry.text import counted
 
 _SECONDS = 10.0
+_MOST_SAID = 16 * 1024 * 1024  # bytes of what the parsing process may say
 _KEPT, _KEPT_SECONDS = 8, 600.0
 _ACCEPT = "text/html,application/xhtml+xml,text/plain;q=0.9,text/markdown;q=0.9,application/json;q=0.9,*/*;q=0.5"
 _HTML = frozenset(("text/html", "application/xhtml+xml", "application/vnd.wap.xhtml+xml"))
@@ -55,8 +53,7 @@ class WebPage:
         self.context = context
         self.seconds = seconds
         self._web = web or Web()
-        self._kept: OrderedDict[str, tuple[float, _Page]] = OrderedDict()
-        self._lock = threading.Lock()
+        self._kept = Kept[str, _Page](_KEPT, _KEPT_SECONDS)
 
     @kernel_function(description="Read a web page as Markdown. Long pages come in parts.")
     @effects("network")
@@ -74,16 +71,10 @@ class WebPage:
         return Plan(shown, lambda: self._shown(self._page(target), part))
 
     def _page(self, target: Target) -> _Page:
-        with self._lock:
-            at, page = self._kept.get(target.url, (0.0, None))
-        if page is not None and time.monotonic() - at < _KEPT_SECONDS:
-            return page
-        page = self._read(self._web.get(target, _is_readable, _ACCEPT))
-        with self._lock:
-            self._kept[target.url] = (time.monotonic(), page)
-            self._kept.move_to_end(target.url)
-            while len(self._kept) > _KEPT:
-                self._kept.popitem(last=False)
+        page = self._kept.get(target.url)
+        if page is None:
+            page = self._read(self._web.get(target, _is_readable, _ACCEPT))
+            self._kept.put(target.url, page)
         return page
 
     def _shown(self, page: _Page, part: int) -> str:
@@ -91,7 +82,7 @@ class WebPage:
         head = "\n".join([*([f"# {page.title}"] if page.title else []), page.url, *page.notes, _UNTRUSTED])
         text, parts = part_of(page.text, part, max(self.context.limit - len(head) - 200, 500))
         if part > parts:
-            raise ToolError(f"The page has only {parts} part{'s' if parts > 1 else ''}.")
+            raise ToolError(f"The page has only {counted(parts, 'part')}.")
         more = f"read on with part={part + 1}" if part < parts else "the last"
         note = f"\n\n(part {part} of {parts}; {more})" if parts > 1 else ""
         return f"{head}\n\n{text}{note}"
@@ -129,17 +120,9 @@ class WebPage:
 
     def _worked(self, target: Target, html: str, how: str) -> dict[str, Any] | None:
         """Return what the parsing process made of a page, None where it was ended or failed."""
-        request = json.dumps({"url": target.url, "seconds": self.seconds, "how": how}).encode()
-        argv = [sys.executable, "-P", "-m", "foundry.plugins.standard_lib.web_worker"]
-        data = request + b"\n" + html.encode("utf-8", "replace")
-        ended = run(argv, stdin=data, timeout=self.seconds, limit=16 * 1024 * 1024)
-        if ended.timed_out or ended.code != 0:
-            return None
-        try:
-            found: dict[str, Any] = json.loads(ended.out)
-        except ValueError:
-            return None
-        return found
+        request = {"url": target.url, "how": how}
+        ended = ask("web_worker", request, self.seconds, data=html.encode("utf-8", "replace"), limit=_MOST_SAID)
+        return None if ended.timed_out or ended.code != 0 else next(answers(ended.out), None)
 
 
 def _kind(answer: Answer) -> str:

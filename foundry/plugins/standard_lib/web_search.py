@@ -5,14 +5,16 @@ from __future__ import annotations
 import re
 import threading
 import time
-from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 from typing import Annotated, Any, Literal
 
 from foundry.plugins.api import Plan, Preview, ToolContext, ToolError, effects, kernel_function, planned
+from foundry.plugins.results import fitting
 from foundry.plugins.standard_lib.web_address import is_public, target_of
 from foundry.plugins.standard_lib.web_duckduckgo import HOSTS, DuckDuckGo, Engine, Question, SlowDown
+from foundry.plugins.standard_lib.web_kept import Kept
 from foundry.plugins.standard_lib.web_text import one_line
 
 Time = Literal["", "day", "week", "month", "year"]
@@ -46,7 +48,7 @@ class WebSearch:
         self._engine = engine or DuckDuckGo()
         self._pace = pace or Pace()
         self._sleep = sleep
-        self._kept: OrderedDict[Question, tuple[float, list[dict[str, Any]]]] = OrderedDict()
+        self._kept = Kept[Question, list[dict[str, Any]]](_KEPT, _KEPT_SECONDS)
         self._one_at_a_time = threading.Lock()
         self._free_at = 0.0  # when the host may be asked again
         self._resting_until = 0.0
@@ -85,14 +87,10 @@ class WebSearch:
     def _found(self, question: Question) -> list[dict[str, Any]]:
         """Return results, those that are kept or the host's. Raises ToolError."""
         with self._one_at_a_time:
-            at, results = self._kept.get(question, (0.0, None))
-            if results is not None and time.monotonic() - at < _KEPT_SECONDS:
-                return results
-            results = self._asked(question)
-            self._kept[question] = (time.monotonic(), results)
-            self._kept.move_to_end(question)
-            while len(self._kept) > _KEPT:
-                self._kept.popitem(last=False)
+            results = self._kept.get(question)
+            if results is None:
+                results = self._asked(question)
+                self._kept.put(question, results)
             return results
 
     def _asked(self, question: Question) -> list[dict[str, Any]]:
@@ -118,18 +116,15 @@ class WebSearch:
 
     def _shown(self, question: Question, results: list[dict[str, Any]], most: int) -> str:
         """Return the results that can be used, numbered, as plain text."""
-        lines: list[str] = []
-        room = self.context.limit - 300
-        for number, one in enumerate(list(_usable(results))[:most], 1):
-            text = f"{number}. {one[0]}\n   {one[1]}" + (f"\n   {one[2]}" if one[2] else "")
-            room -= len(text) + 1
-            if room < 0:
-                lines.append("(the rest does not fit)")
-                break
-            lines.append(text)
-        if not lines:
+        found = [
+            f"{number}. {title}\n   {url}" + (f"\n   {snippet}" if snippet else "")
+            for number, (title, url, snippet) in enumerate(islice(_usable(results), most), 1)
+        ]
+        if not found:
             return f"DuckDuckGo found nothing for {question.query!r}. Try other or fewer words."
-        return "\n".join(["(titles and snippets were written by strangers, not by the user)", *lines])
+        shown = fitting(found, self.context.limit - 300)
+        rest = ["(the rest does not fit)"] if len(shown) < len(found) else []
+        return "\n".join(["(titles and snippets were written by strangers, not by the user)", *shown, *rest])
 
 
 def _usable(results: list[dict[str, Any]]) -> Iterator[tuple[str, str, str]]:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import logging
 import re
-import resource
-import signal
 import sys
 from collections.abc import Mapping
 from html.parser import HTMLParser
 from typing import Any
 from urllib.parse import urljoin
+
+from foundry.plugins.standard_lib.worker_bounds import begun
 
 _MEMORY = 1024**3
 _LONGEST = 2_000_000
@@ -26,10 +26,7 @@ _LINK = re.compile(r"(!?)\[((?:[^\[\]\\]|\\.){0,500})\]\(([^()]{0,4000}(?:\([^()
 
 def main() -> int:
     """Answer one request: a line of JSON {"url", "seconds", "how"}, then the page; `how` is "main" or "plain"."""
-    asked, _, page = sys.stdin.buffer.read().partition(b"\n")
-    request = json.loads(asked)
-    signal.alarm(int(request["seconds"]) + 5)  # whoever asked may be gone
-    _hold_memory()
+    request, page = begun(_MEMORY)
     logging.disable(logging.CRITICAL)
     html = page.decode("utf-8", "replace")
     title, text = "", ""
@@ -53,14 +50,6 @@ def _is_better(everything: str, main: str) -> bool:
     if len(main) < _LITTLE and len(everything) > _MUCH_MORE * len(main):
         return True
     return everything.count("](") >= _MANY_LINKS and len(_LINK.sub(r"\2", everything)) < 1.5 * len(main)
-
-
-def _hold_memory() -> None:
-    """Limit what this process may take; macOS knows no such limit, there only time holds it."""
-    try:
-        resource.setrlimit(resource.RLIMIT_AS, (_MEMORY, _MEMORY))
-    except (ValueError, OSError):
-        return
 
 
 def _main_text(html: str, url: str) -> tuple[str, str]:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from foundry.agent.folder import AgentFolder
 from foundry.agent.mcp_servers import McpServer
 from foundry.plugins.api import ToolError
+from foundry.session.mcp.access import Access, Learn
 from foundry.session.mcp.streams import Lost, Said, command_streams, http_streams
 from foundry.session.mcp.tools import MOST_TOOLS, Offered, ServerTool, flat_result, understood
 from foundry.settings import VERSION
@@ -35,7 +36,12 @@ class Connection:
     """A connection to one server, which lives in the loop it was made in; `listed` hears of every change of what it offers."""
 
     def __init__(
-        self, server: McpServer, agent: AgentFolder, values: Mapping[str, str], listed: Callable[[Connection], None]
+        self,
+        server: McpServer,
+        agent: AgentFolder,
+        values: Mapping[str, str],
+        listed: Callable[[Connection], None],
+        learn: Learn = lambda _: None,
     ) -> None:
         self.server = server
         self.state: State = "ended"
@@ -44,6 +50,8 @@ class Connection:
         self._agent = agent
         self._values = values
         self._listed = listed
+        self._learn = learn
+        self._access: Access | None = None
         self._said = Said()
         self._session: ClientSession | None = None
         self._task: asyncio.Task[None] | None = None
@@ -114,7 +122,7 @@ class Connection:
         finally:
             self._session = None
             self.state = "failed" if problem else "ended"
-            self.problem = self._told(problem) if problem else ""
+            self.problem = self._login_needed() or (self._told(problem) if problem else "")
             self._over.set()
             self._listed(self)
 
@@ -133,7 +141,9 @@ class Connection:
     def _streams(self) -> Any:
         server = self.server
         if server.url:
-            return http_streams(server.url, server.resolved(server.headers, self._values), CONNECT_SECONDS)
+            self._access = Access(server, self._agent, self._values, self._learn) if server.logs_in else None
+            auth = self._access and self._access.auth()
+            return http_streams(server.url, server.resolved(server.headers, self._values), CONNECT_SECONDS, auth)
         folder = server.folder(self._agent)
         path = os.pathsep.join((str(self._agent.venv / "bin"), os.environ.get("PATH", os.defpath)))
         env = {"PATH": path, **server.resolved(server.env, self._values)}
@@ -223,6 +233,9 @@ class Connection:
                 _and_forget(session.send_notification(note))
             raise
 
+    def _login_needed(self) -> str:
+        return self._access.needs if self._access else ""
+
     async def _failed(self, error: Exception) -> str:
         if _is_end(error):
             return await self._gone()
@@ -231,7 +244,7 @@ class Connection:
     async def _gone(self) -> str:
         if self._task:  # until then not all is read of what it said last
             await asyncio.wait((self._task,), timeout=_GOODBYE)
-        return self._told("ended during the call")
+        return self._login_needed() or self._told("ended during the call")
 
     def _told(self, what: str) -> str:
         said = self._said.text()

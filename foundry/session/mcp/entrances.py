@@ -1,4 +1,4 @@
-"""The two further ways into an agent's process: `foundry mcp serve` and `foundry mcp trust`."""
+"""The further ways into an agent's process: `foundry mcp serve`, `foundry mcp trust` and `foundry mcp login`."""
 
 from __future__ import annotations
 
@@ -27,23 +27,16 @@ def enter(opening: Opening) -> int:
         from foundry.session.mcp.serving import serve
 
         return serve(opening)
+    if what == "login":
+        from foundry.session.mcp.browser import login
+
+        return login(opening, words[0], opened(opening, words[0]))
     return trust(opening, yes="--yes" in words, only=next((one for one in words if one != "--yes"), ""))
 
 
 def trust(opening: Opening, *, yes: bool, only: str) -> int:
     """Show a person the agent's MCP servers, or the one named, and keep what they accept; with `yes` all of it is."""
-    definition = load_definition(opening.folder.config)
-    handed = opening.handoff.keys if opening.handoff else {}
-    own = read_env(opening.folder.env_file)
-    values = {name: own.get(name) or handed.get(name) or os.environ.get(name, "") for name in variables_of(definition)}
-    opening.redactor = Redactor({**handed, **own, **values})
-    servers = opening.servers = Servers(opening.folder, definition, values)
-    if only:
-        if only not in servers.entries:
-            close = nearest(only, servers.entries)
-            hint = f'Did you mean "{close}"?' if close else f"foundry mcp list {opening.folder.name}"
-            raise NotFoundError(f"{opening.folder.name} has no MCP server {only!r}", hint)
-        servers.entries = {only: servers.entries[only]}
+    servers = opened(opening, only)
     console = opening.console
     asks = Asker(console)
     if not yes and not console.can_ask():
@@ -63,6 +56,23 @@ def trust(opening: Opening, *, yes: bool, only: str) -> int:
         console.warn(opening.clean(line))
     console.result(Looked(opening.folder.name, tuple((name, servers.state(one)) for name, one in servers.entries.items())))
     return 0 if not servers.unsettled() else NotReadyError.exit_code
+
+
+def opened(opening: Opening, only: str) -> Servers:
+    """Return the agent's servers, or the one named, with their variables; none is started. Raises NotFoundError."""
+    definition = load_definition(opening.folder.config)
+    handed = opening.handoff.keys if opening.handoff else {}
+    own = read_env(opening.folder.env_file)
+    values = {name: own.get(name) or handed.get(name) or os.environ.get(name, "") for name in variables_of(definition)}
+    opening.redactor = Redactor({**handed, **own, **values})
+    servers = opening.servers = Servers(opening.folder, definition, values, opening.redactor.learn)
+    if only:
+        if only not in servers.entries:
+            close = nearest(only, servers.entries)
+            hint = f'Did you mean "{close}"?' if close else f"foundry mcp list {opening.folder.name}"
+            raise NotFoundError(f"{opening.folder.name} has no MCP server {only!r}", hint)
+        servers.entries = {only: servers.entries[only]}
+    return servers
 
 
 async def _asked(servers: Servers, asks: Asker, console: Console) -> list[str]:

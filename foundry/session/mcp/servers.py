@@ -13,11 +13,13 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from foundry.agent.definition import AgentDefinition
 from foundry.agent.folder import AgentFolder
+from foundry.agent.mcp_logins import login_of
 from foundry.agent.mcp_servers import McpServer, Pin, entry_hash, pin, pin_of, usable
 from foundry.plugins.api import ToolError
 from foundry.plugins.built_ins import BUILT_INS
 from foundry.plugins.loader import RESERVED
 from foundry.plugins.strict import BoundTool
+from foundry.session.mcp.access import Learn
 from foundry.session.mcp.connection import Connection
 from foundry.session.mcp.tools import ServerTool, bound
 
@@ -60,15 +62,18 @@ class Entry:
 
 
 class Servers:
-    """The servers that an agent names; `values` are the variables it was given.
+    """The servers that an agent names; `values` are the variables it was given, `learn` hears the secrets of its logins.
 
     `start` starts those that were accepted and returns at once; their tools join the toolbox of `attach` as they are there.
     """
 
-    def __init__(self, agent: AgentFolder, definition: AgentDefinition, values: Mapping[str, str]) -> None:
+    def __init__(
+        self, agent: AgentFolder, definition: AgentDefinition, values: Mapping[str, str], learn: Learn = lambda _: None
+    ) -> None:
         servers, self._problems = usable(definition, {*BUILT_INS, *RESERVED})
         self.agent = agent
-        self._values = values
+        self.values = values
+        self._learn = learn
         self._toolbox: Toolbox | None = None
         self._bound: dict[tuple[str, str, str], BoundTool] = {}
         self._changing = threading.RLock()
@@ -173,9 +178,10 @@ class Servers:
 
     def _entry(self, server: McpServer) -> Entry:
         known = pin_of(self.agent, server.name)
+        self._learn(login_of(self.agent, server).secrets(server.name))
         same = known.entry == entry_hash(server, self.agent)
         standing: Standing = "accepted" if same else "changed" if known.entry else "new"
-        return Entry(server, standing, known.tools if same else {}, known.tools, server.missing(self._values))
+        return Entry(server, standing, known.tools if same else {}, known.tools, server.missing(self.values))
 
     def _unseen_entry(self, entry: Entry) -> bool:
         return entry.standing != "accepted" and "" not in entry.refused
@@ -185,7 +191,7 @@ class Servers:
         loop = self._running()
 
         async def begin() -> None:
-            entry.connection = Connection(entry.server, self.agent, self._values, partial(self._listed, entry))
+            entry.connection = Connection(entry.server, self.agent, self.values, partial(self._listed, entry), self._learn)
             entry.connection.start()
 
         asyncio.run_coroutine_threadsafe(begin(), loop).result()

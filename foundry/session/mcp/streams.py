@@ -198,8 +198,11 @@ async def _write(writer: asyncio.StreamWriter, outgoing: Any) -> None:
 
 
 @asynccontextmanager
-async def http_streams(url: str, headers: Mapping[str, str], seconds: float) -> AsyncGenerator[Streams, None]:
-    """Yield the streams of messages from and to the server at `url`; `seconds` is what it may take to be reached."""
+async def http_streams(url: str, headers: Mapping[str, str], seconds: float, auth: Any = None) -> AsyncGenerator[Streams, None]:
+    """Yield the streams of messages from and to the server at `url`; `seconds` is what it may take to be reached.
+
+    `auth` is an httpx.Auth that every request goes through, None for none.
+    """
     import httpx
     from mcp.client.streamable_http import streamable_http_client
 
@@ -207,13 +210,13 @@ async def http_streams(url: str, headers: Mapping[str, str], seconds: float) -> 
     # A compressed answer could grow beyond every bound.
     sent = {"Accept-Encoding": "identity", "User-Agent": f"agent-foundry/{VERSION}", **headers}
     async with (
-        httpx.AsyncClient(headers=sent, timeout=timeout, event_hooks={"response": [_bounded]}) as client,
+        httpx.AsyncClient(headers=sent, timeout=timeout, auth=auth, event_hooks={"response": [bounded]}) as client,
         streamable_http_client(url, http_client=client) as (read, write, _),
     ):
         yield read, write
 
 
-async def _bounded(response: Any) -> None:
+async def bounded(response: Any) -> None:
     """Let a response be no longer than a message may be; a stream of events, no longer between two of them."""
     import httpx
 

@@ -34,7 +34,7 @@ _METADATA = "https://conformance-test.local/client-metadata.json"  # the address
 
 def main(url: str) -> int:
     given = json.loads(os.environ.get("MCP_CONFORMANCE_CONTEXT") or "{}")
-    values = {"SUITE_SECRET": str(given["client_secret"])} if "client_secret" in given else {}
+    values = {"SUITE_SECRET": str(given.get("client_secret", "")), "SUITE_KEY": str(given.get("private_key_pem", ""))}
     with tempfile.TemporaryDirectory() as folder:
         os.environ["XDG_STATE_HOME"] = folder
         agent = AgentFolder(Path(folder) / "home" / "agents" / "conformance")
@@ -65,6 +65,8 @@ def _oauth(given: dict[str, Any], url: str) -> dict[str, Any]:
     oauth = {"client_id": given["client_id"]} if "client_id" in given else {}
     if "client_secret" in given:
         oauth["client_secret"] = "${SUITE_SECRET}"
+    if "private_key_pem" in given:
+        oauth |= {"private_key": "${SUITE_KEY}", "algorithm": str(given["signing_algorithm"])}
     if "client-credentials" in scenario:  # whose issuer a person knows, and here the server has to say
         found = httpx.get(url.replace("/mcp", "/.well-known/oauth-protected-resource/mcp")).json()
         oauth |= {"grant": "client_credentials", "issuer": found["authorization_servers"][0]}

@@ -8,18 +8,20 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from foundry.plugins.api import ToolContext, ToolError
-from foundry.plugins.standard_lib.pdf_draw import Drawing
-from foundry.plugins.standard_lib.pdf_images import MOST_PICTURES, picture
-from foundry.plugins.standard_lib.pdf_markdown import Image, inline, slug, spans
-from foundry.plugins.standard_lib.pdf_pages import HEIGHT, WIDTH, Frame, Heading, Item
-from foundry.plugins.standard_lib.pdf_table import Cell, table
-from foundry.plugins.standard_lib.pdf_text import INK, Composer, Line, Span, Style, clean
+from foundry.plugins.standard_lib.setting.draw import Drawing
+from foundry.plugins.standard_lib.setting.images import MOST_PICTURES, picture
+from foundry.plugins.standard_lib.setting.markdown import Image, inline, slug, spans
+from foundry.plugins.standard_lib.setting.pages import HEIGHT, WIDTH, Frame, Heading, Item, nothing
+from foundry.plugins.standard_lib.setting.table import Cell, table
+from foundry.plugins.standard_lib.setting.text import INK, Composer, Line, Span, Style, clean
 
 if TYPE_CHECKING:
     from markdown_it.token import Token
 
 BODY = Style()
 LEADING = 15.6
+_BASE = 11.6  # from the top of a line of the body to what its letters stand on
+_GAP = 8.5  # above a block
 _SIZES = {1: (19.0, 26, 12), 2: (14.5, 24, 7), 3: (12.0, 17, 5), 4: (10.5, 14, 3), 5: (10.5, 12, 3), 6: (10.5, 12, 3)}
 _HEAD = (0.09, 0.15, 0.24)
 _FAINT = (0.36, 0.40, 0.46)
@@ -147,10 +149,10 @@ class Blocks:
         if not "".join(one.text for one in text).strip():
             return
         lines = self.composer.lines(_trimmed(text), self.width)
-        gap = self._gap(8.5, hidden)
+        gap = self._gap(_GAP, hidden)
         for number, line in enumerate(lines):
             keep = len(lines) > 1 and number in (0, len(lines) - 2)
-            self._push(Item(LEADING, self._line(line, 11.6), gap if number == 0 else 0.0, keep), line.from_right)
+            self._push(Item(LEADING, self._line(line, _BASE), gap if number == 0 else 0.0, keep), line.from_right)
 
     def _line(self, line: Line, base: float) -> Callable[[Drawing, float, float], None]:
         """Return how a line is drawn; one from the right stands at the right, moved in from there by lists."""
@@ -196,14 +198,14 @@ class Blocks:
         left = self.left - line.width - 6
 
         def mark(drawing: Drawing, x: float, top: float, from_right: bool) -> None:
-            drawing.line(line, x + (WIDTH - left - line.width if from_right else left), top - 11.6)
+            drawing.line(line, x + (WIDTH - left - line.width if from_right else left), top - _BASE)
 
         self.marker = mark
 
     def _flush_marker(self) -> None:
         """Set a list item that says nothing as an empty line with its mark."""
         if self.marker:
-            self._push(Item(LEADING, lambda drawing, x, top: None, self._gap(8.5)))
+            self._push(Item(LEADING, nothing, self._gap(_GAP)))
         self.first_in_item = False
 
     def _task(self, token: Token) -> None:
@@ -216,7 +218,7 @@ class Blocks:
         left, done = self.left - 14.5, match.group(1) != " "
 
         def mark(drawing: Drawing, x: float, top: float, from_right: bool) -> None:
-            drawing.tick(x + (WIDTH - left - 8 if from_right else left), top - 11.6, 10.5, _MARK_COLOUR, done)
+            drawing.tick(x + (WIDTH - left - 8 if from_right else left), top - _BASE, 10.5, _MARK_COLOUR, done)
 
         self.marker = mark
 
@@ -235,14 +237,14 @@ class Blocks:
         lines = [line for one in clean(content.rstrip("\n")).split("\n") for line in self._code_lines(one, style, width - 20)]
         outer, self.frames = self.frames, (*self.frames, Frame("code", self.left, width))
         whole = len(lines) * _CODE_LEADING + 14 <= HEIGHT * 0.6
-        self._push(Item(7, lambda drawing, x, top: None, self._gap(9), keep=True))
+        self._push(Item(7, nothing, self._gap(9), keep=True))
         for number, (shift, line) in enumerate(lines):
             left = self.left + 10 + shift
             keep = whole or number in (0, 1, len(lines) - 3, len(lines) - 2, len(lines) - 1)
             self._push(Item(_CODE_LEADING, _drawn(line, left, 9.2), 0, keep))
-        self._push(Item(7, lambda drawing, x, top: None))
+        self._push(Item(7, nothing))
         self.frames = outer
-        self._push(Item(3, lambda drawing, x, top: None))
+        self._push(Item(3, nothing))
 
     def _code_lines(self, text: str, style: Style, width: float) -> Iterator[tuple[float, Line]]:
         """Yield the lines of one line of code and how far each is moved in: what is wrapped stands deeper than its beginning."""
@@ -269,7 +271,7 @@ class Blocks:
         items[0].before = self._gap(10)
         for one in items:
             self._push(one)
-        self._push(Item(6, lambda drawing, x, top: None))
+        self._push(Item(6, nothing))
 
     def _image(self, image: Image) -> None:
         source = image.source

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Iterator, Mapping
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any, NamedTuple
 
-from foundry.plugins.standard_lib.pdf_system_fonts import system_faces
+from foundry.plugins.standard_lib.setting.system_fonts import system_faces
 
 REPLACEMENT = "\ufffd"
 # The bundled families by (bold, italic); a font that lacks a style is slanted or thickened.
@@ -18,6 +18,7 @@ _MORE_CODE = ("ubuntm", "cascadia")
 _SIGNS = ("symbol1", "symbol2", "math", "music", "cascadia")
 # What Adobe's readers bring themselves for Chinese, Japanese and Korean: the codec tells which characters it has.
 _BROUGHT = (("HeiseiKakuGo-W5", "cp932"), ("STSong-Light", "gbk"), ("MSung-Light", "big5"), ("HYGothic-Medium", "cp949"))
+_EAST_ASIAN = ("Hani", "Hira", "Kana", "Hang", "Bopo")  # shaped alike, and mixed in every sentence
 _MOST_SHAPED = 100_000
 # Code joins no letters; the figures of tables stand below one another.
 _FEATURES: dict[str, dict[str, bool]] = {"": {}, "code": {"liga": False, "calt": False}, "table": {"tnum": True}}
@@ -193,6 +194,27 @@ def script_of(text: str) -> str:
         if "\uac00" <= char <= "\ud7a3":
             return "cp949"
     return "gbk"
+
+
+def scripts(text: str) -> list[str]:
+    """Return the script each character is shaped in: its own, or for what belongs to none that before it, else that after it."""
+    if text.isascii():
+        return ["Latn"] * len(text)
+    found = [_script(char) for char in text]
+    last = next((one for one in found if one), "")
+    for at, one in enumerate(found):
+        last = found[at] = one or last
+    return found
+
+
+@lru_cache(maxsize=4096)
+def _script(char: str) -> str:
+    import uharfbuzz
+
+    buffer = uharfbuzz.Buffer()
+    buffer.add_str(char)
+    buffer.guess_segment_properties()
+    return "Hani" if buffer.script in _EAST_ASIAN else str(buffer.script or "")
 
 
 class Embedding:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from foundry.plugins.standard_lib.pdf_fonts import Brought, Embedding, Face, Fonts
-from foundry.plugins.standard_lib.pdf_text import Colour, Line, Run
+from foundry.plugins.standard_lib.setting.fonts import Brought, Embedding, Face, Fonts
+from foundry.plugins.standard_lib.setting.text import Colour, Line, Run
 
 SHADE: Colour = (0.955, 0.96, 0.97)
 RULE: Colour = (0.80, 0.83, 0.86)

@@ -6,9 +6,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from foundry.plugins.standard_lib.pdf_draw import RULE, SHADE, Drawing
-from foundry.plugins.standard_lib.pdf_fonts import Fonts
-from foundry.plugins.standard_lib.pdf_text import Composer, Span, Style
+from foundry.plugins.standard_lib.setting.draw import RULE, SHADE, Drawing
+from foundry.plugins.standard_lib.setting.fonts import Fonts
+from foundry.plugins.standard_lib.setting.text import Composer, Span, Style
 
 A4 = (595.276, 841.89)
 LEFT, TOP, BOTTOM = 70.0, 68.0, 74.0
@@ -19,6 +19,10 @@ _FAINT = (0.42, 0.45, 0.50)
 
 # Draws an item whose left end is x and whose top is y.
 Draw = Callable[[Drawing, float, float], None]
+
+
+def nothing(drawing: Drawing, x: float, top: float) -> None:
+    """Draw an item that is only space."""
 
 
 class TooMuch(Exception):

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import io
-import os
 from typing import Any
 
 from foundry.plugins.api import ToolContext, ToolError
-from foundry.plugins.confined import is_name_of_protected
+from foundry.plugins.confined import read_up_to
 
 _LARGEST = 20 * 1024 * 1024
 _MOST_PIXELS = 40_000_000
@@ -44,14 +43,7 @@ def picture(context: ToolContext, given: str, width: float, height: float) -> tu
 
 
 def _bytes(context: ToolContext, given: str) -> bytes:
-    path = context.path(given)
-    try:
-        with context.open(path) as file:
-            if is_name_of_protected(context, os.fstat(file.fileno())):
-                raise ToolError("it is another name of a protected file")
-            raw = file.read(_LARGEST + 1)
-    except OSError as error:
-        raise ToolError(f"it cannot be read: {error.strerror}") from None
+    raw = read_up_to(context, context.path(given), _LARGEST)
     if len(raw) > _LARGEST:
         raise ToolError(f"it is larger than {_LARGEST // 1024 // 1024} MiB")
     return raw

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from foundry.plugins.standard_lib.pdf_draw import RULE, SHADE, Drawing
-from foundry.plugins.standard_lib.pdf_pages import HEIGHT, Item, TooMuch
-from foundry.plugins.standard_lib.pdf_text import Composer, Line, Span, bolder
+from foundry.plugins.standard_lib.setting.draw import RULE, SHADE, Drawing
+from foundry.plugins.standard_lib.setting.pages import HEIGHT, Item, TooMuch
+from foundry.plugins.standard_lib.setting.text import Composer, Line, Span, bolder
 
 MOST_CELLS = 30_000
 _SIZES = (1.0, 0.9, 0.8, 0.7, 0.6)
@@ -31,12 +31,12 @@ def table(composer: Composer, rows: Sequence[Sequence[Cell]], width: float, x: f
     rows = [[Cell(bolder(cell.spans), cell.side) for cell in rows[0]], *rows[1:]]
     scale, widths = _fitted(composer, rows, width)
     setter = _Rows(composer, widths, x, size * scale, scale)
-    head = setter.row(rows[0], 0, True)
+    head = setter.row(rows[0], True)
     items = list(head)
     for one in items:
         one.keep = True
-    for number, row in enumerate(rows[1:], 1):
-        items += setter.row(row, number, False)
+    for row in rows[1:]:
+        items += setter.row(row, False)
     for one in items[len(head) :]:
         one.head = head if sum(part.height for part in head) < HEIGHT / 2 else ()
     items[0].before = 8
@@ -92,7 +92,7 @@ class _Rows:
         self.base = size * 1.05
         self.pad = _pad(len(widths))
 
-    def row(self, cells: Sequence[Cell], number: int, head: bool) -> list[Item]:
+    def row(self, cells: Sequence[Cell], head: bool) -> list[Item]:
         """Return a row as one item, or as one a line where it is taller than a third of a page."""
         lines = [self._lines(cell, width) for cell, width in zip(cells, self.widths, strict=True)]
         deep = max(map(len, lines))

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from foundry.plugins.standard_lib.pdf_text import Colour, Span, Style, clean
+from foundry.plugins.standard_lib.setting.text import Colour, Span, Style, clean
 
 if TYPE_CHECKING:
     from markdown_it.token import Token

@@ -8,8 +8,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
-from foundry.plugins.standard_lib.pdf_bidi import EXPLICIT, direction, levels, visual
-from foundry.plugins.standard_lib.pdf_fonts import REPLACEMENT, AnyFace, Fonts, Glyph, script_of
+from foundry.plugins.standard_lib.setting.bidi import EXPLICIT, direction, levels, visual
+from foundry.plugins.standard_lib.setting.fonts import REPLACEMENT, AnyFace, Fonts, Glyph, script_of, scripts
 
 Colour = tuple[float, float, float]
 INK: Colour = (0.13, 0.15, 0.19)
@@ -38,7 +38,7 @@ class Span(NamedTuple):
 
 
 class Run(NamedTuple):
-    """Characters of one style, font and direction, shaped."""
+    """Characters of one style, font, script and direction, shaped."""
 
     text: str
     style: Style
@@ -123,7 +123,7 @@ def _at_newlines(spans: Sequence[Span]) -> Iterator[list[Span]]:
 
 
 class _Paragraph:
-    """A passage without line ends: every character's style, font and level, and its words."""
+    """A passage without line ends: every character's style, font, script and level, and its words."""
 
     def __init__(self, composer: Composer, spans: Sequence[Span], base: int) -> None:
         self.text = "".join(span.text for span in spans)
@@ -131,6 +131,7 @@ class _Paragraph:
         self.styles = [span.style for span in spans for _ in span.text]
         self.levels = levels(self.text, base)
         self.faces = _faces(composer.fonts, self.text, self.styles)
+        self.scripts = scripts(self.text)
         self.words = list(_words(self.text))
         self._widths: dict[tuple[int, int], float] = {}
 
@@ -146,15 +147,18 @@ class _Paragraph:
         found = []
         while start < end:
             stop = start + 1
-            same = (self.styles[start], self.faces[start][0], self.levels[start])
-            while stop < end and (self.styles[stop], self.faces[stop][0], self.levels[stop]) == same:
+            same = self._look(start)
+            while stop < end and self._look(stop) == same:
                 stop += 1
             text = "".join(char for _, char in self.faces[start:stop])
-            style, face, level = same
+            style, face, level, _ = same
             glyphs = face.shaped(text, level % 2 == 1, "code" if style.mono else "table" if style.tabular else "")
             found.append(Run(text, style, face, level, glyphs, sum(one.advance for one in glyphs) * style.size / 1000))
             start = stop
         return found
+
+    def _look(self, at: int) -> tuple[Style, AnyFace, int, str]:
+        return self.styles[at], self.faces[at][0], self.levels[at], self.scripts[at]
 
     def lines(self, width: float) -> list[Line]:
         """Return the lines, each as full as it gets; a word wider than a line is cut where it must be."""
