@@ -7,25 +7,28 @@ import os
 import secrets
 import shutil
 import sqlite3
+import subprocess
 import time
 import tracemalloc
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from foundry.plugins.api import Changed, ToolContext, ToolError, kernel_function
+from foundry.plugins.standard_lib import git_changes
 from foundry.plugins.standard_lib.database import Database
 from foundry.plugins.standard_lib.email import Email
 from foundry.plugins.standard_lib.git_repository import opened
 from foundry.plugins.standard_lib.terminal import Terminal
 from foundry.plugins.standard_lib.terminal_jobs import end_jobs
-from foundry.plugins.strict import bind
+from foundry.plugins.strict import BoundTool, bind
 from foundry.sandbox import jail
-from tests.plugins.given import Given
 from tests.plugins.git_world import Tools, bare, git, repository
+from tests.plugins.given import Given
 from tests.plugins.worlds import world
 
 JAILED = pytest.mark.skipif(jail.probe().level not in ("strong", "kernel"), reason="no jail holds here")
@@ -211,6 +214,10 @@ def test_much_text_of_controls_is_not_written_out_before_it_is_cut(tmp_path: Pat
     assert "^A^A…" in said[1]
 
 
+async def called(tool: BoundTool, **arguments: Any) -> str:
+    return await tool.call(arguments)
+
+
 def test_names_that_are_no_text_or_act_on_a_screen_reach_nobody_as_they_are(tmp_path: Path) -> None:
     (tmp_path / "work").mkdir()
     for name in (b"\xff\xfe.db", b"\x1b[31m.db", "\u202ebd.db".encode()):
@@ -219,7 +226,7 @@ def test_names_that_are_no_text_or_act_on_a_screen_reach_nobody_as_they_are(tmp_
     query, *_ = (one for one in bind(Database(context), "database", "built-in", context) if one.spec.id == "database.query")
 
     with pytest.raises(ToolError, match="There are: ") as caught:
-        asyncio.run(query.call({"sql": "SELECT 1", "source": "no.db"}))
+        asyncio.run(called(query, sql="SELECT 1", source="no.db"))
     said = str(caught.value)
     assert said == said.encode().decode()
     assert not {"\x1b", "\u202e"} & set(said)
@@ -236,7 +243,7 @@ def test_what_a_tool_says_went_wrong_is_text(tmp_path: Path) -> None:
 
     (fail,) = bind(Broken(), "broken", "built-in", ToolContext(tmp_path))
     with pytest.raises(ToolError) as caught:
-        asyncio.run(fail.call({}))
+        asyncio.run(called(fail))
     assert str(caught.value) == "no ?.txt"
 
 
@@ -258,3 +265,37 @@ def test_a_template_is_not_filled_beyond_what_a_mail_may_say(tmp_path: Path) -> 
     assert b"x $5 y" in (
         one.save("b.eml", "you@example.org", "s", template="t.txt", values={"a": "x", "b": "y"}).preview.changes[0].after or b""
     )
+
+
+def bomb(folder: Path) -> Path:
+    """A repository of a few hundred bytes whose one commit has ten billion files."""
+    made = repository(folder)
+    (folder.parent / "list").write_bytes(b"x")
+    kind, found = "100644 blob", git(made, "hash-object", "-w", str(folder.parent / "list"))
+    for _ in range(10):
+        listed = "".join(f"{kind} {found}\td{number}\n" for number in range(10))
+        ran = subprocess.run(["git", "mktree"], cwd=made, input=listed, capture_output=True, text=True, check=True)
+        kind, found = "040000 tree", ran.stdout.strip()
+    git(made, "update-ref", "refs/heads/main", git(made, "commit-tree", found, "-m", "x"))
+    return made
+
+
+@pytest.mark.slow
+def test_a_repository_of_billions_of_files_is_not_checked_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(git_changes, "_LOOKS_FOR", 2.0)
+    (tmp_path / "work").mkdir()
+
+    said = Tools(tmp_path / "work").call("clone", url=str(bomb(tmp_path / "seed")))
+
+    assert "has more than 300,000 files or 4 GiB" in said
+    assert list((tmp_path / "work").iterdir()) == []
+
+
+def test_what_is_too_large_is_refused_before_anything_is_copied(tmp_path: Path) -> None:
+    work = repository(tmp_path / "work")
+    with (work / "large.bin").open("wb") as file:
+        file.truncate(300 * 1024**2)
+
+    began = time.monotonic()
+    assert "more than 256 MiB together" in Tools(work).call("add", paths=["."])
+    assert time.monotonic() - began < 5

@@ -104,6 +104,9 @@ class _Gateway:
         assert isinstance(params, dict)
         if not isinstance(method, str):
             return
+        if not isinstance(number, str | int | float | None):
+            _send({"jsonrpc": "2.0", "id": None, "error": {"code": _BAD_PARAMS, "message": "A request's id is a text or a number."}})
+            return
         if number is None:
             self._noticed(method, params, message)
             return
@@ -115,7 +118,8 @@ class _Gateway:
 
     def _noticed(self, method: str, params: Mapping[str, Any], message: Message) -> None:
         if method == "notifications/cancelled":
-            found = self._calls.get(params.get("requestId"))
+            asked = params.get("requestId")
+            found = self._calls.get(asked) if isinstance(asked, str | int | float) else None
             if found:
                 self._tell(found[0], {**message, "params": {**params, "requestId": found[1]}})
         elif method == "notifications/initialized":

@@ -252,7 +252,9 @@ def _wanted(repo: Repository, paths: Sequence[str]) -> tuple[list[str], list[str
         ):
             raise ToolError(f"There is no {name}.")
     if sum(map(repo.size, found)) > _MOST_MIB * 1024**2:
-        raise ToolError(f"Those files have more than {_MOST_MIB} MiB together. Add fewer at a time; a person can add larger ones.")
+        raise ToolError(
+            f"Those files have more than {_MOST_MIB} MiB together. Add fewer at a time; a person can add larger ones."
+        )
     if len(found) > _MOST_FILES:
         raise ToolError(f"Those are {len(found)} files; add at most {_MOST_FILES} at a time.")
     return found, left_out
