@@ -13,6 +13,7 @@ from foundry.errors import FoundryError
 from foundry.settings import SETTINGS, Settings, load_settings
 
 VARIABLE = "FOUNDRY_HANDOFF"
+DEPTH = "FOUNDRY_DEPTH"  # how many sessions started one another before this command
 SHELL = "FOUNDRY_SHELL"  # names the pipe with the keys that a session gives to a Foundry it starts
 _LARGEST = 60_000  # a pipe nobody reads yet holds 64 KiB
 
@@ -22,7 +23,8 @@ class Handoff:
     """`keys` from the shell or the home, the embedded model's address, the CLI's python, the model chosen and why, settings.
 
     `installers` are the shell's variables that only package installers get.
-    `conversation` is the handle of an open file without a name that holds what was said before a restart; -1 is none.
+    `depth` is how many sessions started one another before this one. `conversation` is the handle of an open file without a name
+    that holds what was said before a restart; -1 is none.
     """
 
     keys: dict[str, str] = field(default_factory=dict)
@@ -34,6 +36,7 @@ class Handoff:
     settings: dict[str, list[Any]] = field(default_factory=dict)
     conversation: int = -1
     installers: dict[str, str] = field(default_factory=dict)
+    depth: int = 0
 
     def send(self) -> int:
         """Return the inheritable read end of a pipe that holds all this. Raises FoundryError when it is too much for one."""

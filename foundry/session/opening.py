@@ -189,9 +189,9 @@ def _commands(
 
     if not (opening.handoff and opening.handoff.python):
         return None
-    python, home = opening.handoff.python, opening.folder.path.parent.parent
+    python, home, depth = opening.handoff.python, opening.folder.path.parent.parent, opening.handoff.depth
     asks = ask if isinstance(ask, Asker) else None
-    return lambda show: OwnCommands(python, home, settings, keys, show, asks)
+    return lambda show: OwnCommands(python, home, settings, keys, show, asks, depth)
 
 
 def _environment(opening: Opening, definition: AgentDefinition) -> tuple[dict[str, str], Settings]:

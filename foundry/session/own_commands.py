@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from foundry.agent.handoff import SHELL, send
+from foundry.agent.handoff import DEPTH, SHELL, send
 from foundry.models.catalog import KEY_OF
 from foundry.plugins.api import Foundry, ToolError
 from foundry.plugins.strict import on_loop
@@ -19,11 +19,13 @@ from foundry.settings import SETTINGS, Settings
 if TYPE_CHECKING:
     from foundry.session.terminal import Asker
 
+_DEEPEST = 3
+
 
 class OwnCommands(Foundry):
     """`foundry …` for the home of this agent; keys go by a pipe, settings as the shell's variables gave them.
 
-    `asks` is the person's terminal, None where nobody is there.
+    `asks` is the person's terminal, None where nobody is there; `depth` is how many sessions started one another before this one.
     """
 
     def __init__(
@@ -34,6 +36,7 @@ class OwnCommands(Foundry):
         keys: Mapping[str, str],
         show: Callable[[str], None],
         asks: Asker | None,
+        depth: int = 0,
     ) -> None:
         self.agents = home / "agents"
         self._start = (python, "-P", "-m", "foundry.foundry_cli")
@@ -46,9 +49,12 @@ class OwnCommands(Foundry):
         }
         self._show = show
         self._asks = asks
+        self._depth = depth
         self._stopped = threading.Event()
 
     def run(self, *words: str, given: str = "", seconds: float = 60.0) -> Mapping[str, Any]:
+        if self._depth >= _DEEPEST:
+            raise ToolError("Agents have asked agents too many times over; this one does its work itself.")
         self._stopped.clear()
         keys = send(self._keys)
         try:
@@ -88,4 +94,4 @@ class OwnCommands(Foundry):
         self._stopped.set()
 
     def _environment(self, keys: int) -> dict[str, str]:
-        return clean_environment({**self._settings, SHELL: str(keys)}, installer=True)
+        return clean_environment({**self._settings, SHELL: str(keys), DEPTH: str(self._depth + 1)}, installer=True)

@@ -109,6 +109,17 @@ def test_the_tools_it_may_give_are_those_there_are() -> None:
 
 
 @pytest.mark.slow
+def test_agents_that_ask_one_another_come_to_an_end(there: Home, tmp_path: Path) -> None:
+    model = script(tmp_path / "echo.json", call("run_agent", name="echo", request="go on"), {"text": "{result}"})
+    rules = [{"decide": "allow", "tool": "foundry_core.run_agent", "paths": ["/**"]}]
+    make_runnable(there, "echo", tools=["foundry_core.run_agent"], model=model, approvals=rules)
+    done = foundry("run", "echo", "--home", str(there.path), "--json", "-p", "go", cwd=tmp_path)
+    told = answer(json.loads(done.stdout))
+    assert told.count("echo answers: ") == 3
+    assert "too many times over" in told
+
+
+@pytest.mark.slow
 def test_another_agent_called_foundry_is_not_taken_for_it(home: Path) -> None:
     make_runnable(Home(home), NAME)
     done = foundry("chat", "--home", str(home), "-p", "hello")

@@ -221,6 +221,23 @@ def test_values_come_from_the_file_and_the_person_and_what_lacks_is_named(place:
 
 
 @pytest.mark.slow
+def test_a_person_is_asked_only_for_what_the_agent_cannot_do_without(
+    place: Home, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+
+    def ask(name: str, why: str) -> str:
+        asked.append(name)
+        return ""
+
+    monkeypatch.setenv("SMTP_FROM", "me@example.org")
+    create_agent(place, "scout", tools=["git", "email"], ask_secret=ask, settings=settings)
+
+    assert asked == ["SMTP_HOST"]
+    assert "# GIT_TOKEN=" in place.agent("scout").env_file.read_text()
+
+
+@pytest.mark.slow
 def test_the_key_of_its_model_is_asked_for_and_has_a_line_unless_it_is_there(
     place: Home, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:

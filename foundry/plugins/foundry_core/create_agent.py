@@ -84,7 +84,7 @@ def create_agent(
     home.prepare()
     building.refuse_taken(home, name)
     wanted, needed = _variables(home, definition, settings)
-    values = _values(wanted, env_values or {}, ask_secret)
+    values = _values({key: wanted[key] for key in needed}, env_values or {}, ask_secret)
 
     with building.building(home, name) as made:
         progress.step(f"Writing the folder of {name}")
@@ -165,10 +165,10 @@ def _variables(home: Home, definition: AgentDefinition, settings: Settings) -> t
     return wanted, [key for key, (_, required) in needs.items() if required and key not in elsewhere]
 
 
-def _values(wanted: Mapping[str, str], given: Mapping[str, str], ask: AskSecret | None) -> dict[str, str]:
-    """Return the values for .env: those given, and for the rest what a person answers."""
+def _values(needed: Mapping[str, str], given: Mapping[str, str], ask: AskSecret | None) -> dict[str, str]:
+    """Return the values for .env: those given, and for the rest of what is needed what a person answers."""
     found = dict(given)
-    for name, why in wanted.items():
+    for name, why in needed.items():
         if ask and name not in found and (answer := ask(name, why)):
             found[name] = answer
     return found

@@ -105,7 +105,8 @@ class _Gateway:
         if not isinstance(method, str):
             return
         if not isinstance(number, str | int | float | None):
-            _send({"jsonrpc": "2.0", "id": None, "error": {"code": _BAD_PARAMS, "message": "A request's id is a text or a number."}})
+            error = {"code": _BAD_PARAMS, "message": "A request's id is a text or a number."}
+            _send({"jsonrpc": "2.0", "id": None, "error": error})
             return
         if number is None:
             self._noticed(method, params, message)

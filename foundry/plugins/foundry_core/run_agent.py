@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from foundry.agent import trust
 from foundry.agent.definition import AgentDefinition, load_definition
 from foundry.agent.folder import AgentFolder, Home
-from foundry.agent.handoff import VARIABLE, Handoff, packed, with_env_file
+from foundry.agent.handoff import DEPTH, VARIABLE, Handoff, packed, with_env_file
 from foundry.agent.history import History
 from foundry.agent.intent import recover
 from foundry.agent.options import RunOptions
@@ -87,6 +87,7 @@ def run_agent(
         work,
         packed(settings),
         installers=installers_environment(),
+        depth=int(depth) if (depth := os.environ.get(DEPTH, "")).isdigit() else 0,
     )
     main = agent.path / definition.entry_file
     if not main.is_file():
