@@ -32,15 +32,19 @@ def commands() -> str:
     for names in SECTIONS.values():
         for name in names:
             command = cli.commands[name]
-            words = [
-                part.make_metavar(click.Context(command, context)) for part in command.params if isinstance(part, click.Argument)
-            ]
-            options = " ".join(
-                f"`{_option(part)}`" for part in command.params if isinstance(part, click.Option) and part.name not in COMMON
-            )
-            usage = " ".join(["foundry", name, *words]).replace("|", "\\|")
-            lines.append(f"| `{usage}` {options} | {(command.help or '').splitlines()[0]} |")
+            inner = command.commands.items() if isinstance(command, click.Group) else ()
+            lines += [_command(f"{name} {word}", one, context) for word, one in inner] or [_command(name, command, context)]
     return "\n".join(lines)
+
+
+def _command(name: str, command: click.Command, context: click.Context) -> str:
+    inside = click.Context(command, context)
+    words = [part.make_metavar(inside) for part in command.params if isinstance(part, click.Argument)]
+    options = " ".join(
+        f"`{_option(part)}`" for part in command.params if isinstance(part, click.Option) and part.name not in COMMON
+    )
+    usage = " ".join(["foundry", name, *words]).replace("|", "\\|")
+    return f"| `{usage}` {options} | {(command.help or '').splitlines()[0]} |"
 
 
 def _option(option: click.Option) -> str:

@@ -284,4 +284,4 @@ class Servers:
     def _how(self, name: str, what: str, asks: bool) -> str:
         if asks:
             return f"{what}. You are asked before your next message is sent."
-        return f"{what}, so they are left out. See and decide: foundry mcp trust {self.agent.name} {name}"
+        return f"{what}. Until you decide it is left out: foundry mcp trust {self.agent.name} {name}"
