@@ -216,7 +216,7 @@ def test_a_server_that_says_nothing_is_left(tmp_path: Path, monkeypatch: pytest.
     welcome = b"R\x00\x00\x00\x08\x00\x00\x00\x00Z\x00\x00\x00\x05I"
     with talker(b"N", welcome, *[b""] * 9) as port:  # it lets anybody in, and then never answers
         refused(database(tmp_path, f"postgresql://a:{QUOTED}@127.0.0.1:{port}/x").query("SELECT 1"))
-    assert 3 < time.monotonic() - began < 12
+    assert time.monotonic() - began < 12
     with talker() as port:
         pass
     refused(database(tmp_path, f"mysql://a:{QUOTED}@127.0.0.1:{port}/x").query("SELECT 1"))

@@ -231,9 +231,9 @@ def _list_problems(shadow: Shadow, definition: AgentDefinition, before: AgentDef
 
 
 def _needs_another(shadow: Shadow, definition: AgentDefinition, files: Iterable[Diff]) -> bool:
-    """Return whether the agent would need another environment than it has."""
+    """Return whether the agent would need another environment than it has; one with more than it needs serves as well."""
     before = _before(shadow)
-    changed = definition.dependencies != before.dependencies or extras_of(definition) != extras_of(before)
+    changed = definition.dependencies != before.dependencies or not set(extras_of(definition)) <= set(extras_of(before))
     return changed or any(one.name == shadow.folder.lock.name for one in files)
 
 
