@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 import random
 import re
-import subprocess
 import shutil
 import stat
+import subprocess
 import sysconfig
 import time
 from pathlib import Path
