@@ -162,6 +162,7 @@ def test_a_package_is_fetched_apart_and_the_tool_that_needs_it_answers_in_the_sa
     assert tuner(agent) == ["foundry_tuner-1.0.dist-info"]
 
 
+@pytest.mark.prove
 def test_another_version_of_what_is_loaded_restarts_the_session_with_its_conversation(
     agent: AgentFolder, play: Plays, tmp_path: Path
 ) -> None:

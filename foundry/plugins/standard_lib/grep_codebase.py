@@ -12,10 +12,11 @@ from foundry.plugins.api import ToolContext, ToolError, effects, kernel_function
 from foundry.plugins.confined import read_up_to
 from foundry.plugins.results import fitting
 from foundry.plugins.standard_lib import outline
-from foundry.plugins.standard_lib.grep_engines import Answer, Places, Question, answer
+from foundry.plugins.standard_lib.grep_engines import WORKER, Answer, Places, Question, answer
 from foundry.plugins.standard_lib.grep_ripgrep import ripgrep
 from foundry.plugins.standard_lib.grep_tree import Listing, Tree
 from foundry.plugins.standard_lib.text_files import decode, wanted
+from foundry.plugins.standard_lib.worker_spare import Spare
 
 _SECONDS = 10.0
 _MOST = 60
@@ -34,6 +35,7 @@ class GrepCodebase:
         self.seconds = seconds
         self._program = program
         self._tree = Tree(context)
+        self._spare = Spare(WORKER)
 
     @kernel_function(description="Search inside files: which file defines a function or class, raises an error or has a word.")
     @effects("reads")
@@ -60,7 +62,7 @@ class GrepCodebase:
         asked = Question(compiled, plain, min(max(most, 1), _MOST_ASKED), min(max(context, 0), _MOST_AROUND))
         program = ripgrep(self.context.folder) if self._program is None else self._program
         takes = wanted(glob)
-        found, listing = answer(asked, Places(self._tree, top, takes, glob if takes else ""), program, deadline)
+        found, listing = answer(asked, Places(self._tree, top, takes, glob if takes else "", self._spare), program, deadline)
         notes = _notes(pattern, why, found, listing, self.seconds)
         return self._fitting([line for one in found.shown for line in _lines(one)], notes, "narrow the search")
 

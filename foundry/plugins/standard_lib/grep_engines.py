@@ -22,8 +22,10 @@ from foundry.plugins.standard_lib.grep_ripgrep import Counted, counted, is_sayab
 from foundry.plugins.standard_lib.grep_tree import MOST_FILES, Listing, Tree, Wanted
 from foundry.plugins.standard_lib.grep_worker import Request, Search, Summary
 from foundry.plugins.standard_lib.worker import answers, command, last_words
+from foundry.plugins.standard_lib.worker_spare import Spare
 from foundry.processes import Running, TimedOut, clean_environment, end_group, start
 
+WORKER = "grep_worker"
 _WORTH_TWO = 500
 _WORTH_RIPGREP = 2
 _FIRST = 1000
@@ -83,12 +85,16 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Places:
-    """Where to look: in the files at a real path or below it, those below with a path that `wanted` takes, as `glob` says it."""
+    """Where to look: in the files at a real path or below it, those below with a path that `wanted` takes, as `glob` says it.
+
+    `spare` is the worker that the next question is put to.
+    """
 
     tree: Tree
     top: Path
     wanted: Wanted | None
     glob: str
+    spare: Spare
 
     def near(self) -> Listing | None:
         """Return what is enough for ripgrep to start with, as Tree.near() does."""
@@ -115,7 +121,7 @@ def answer(question: Question, places: Places, ripgrep: str, deadline: float) ->
     """
     context = places.tree.context
     if ripgrep:
-        with _workers(1, question) as workers:
+        with _workers(1, question, places.spare) as workers:
             hits = _hits(question, places, ripgrep, deadline)
             if hits is not None:
                 return _of_hits(question, places, hits, ripgrep, workers, deadline)
@@ -306,7 +312,7 @@ def _here(request: Request) -> _Result:
 
 
 @contextmanager
-def _workers(number: int, question: Question) -> Iterator[_Workers]:
+def _workers(number: int, question: Question, spare: Spare | None = None) -> Iterator[_Workers]:
     """Give processes that search; none for a text as it is, in its own case: that can hold up nobody, so we search ourselves.
 
     They are started early, to be ready when it is known what they are to do.
@@ -315,11 +321,13 @@ def _workers(number: int, question: Question) -> Iterator[_Workers]:
     started: _Workers = []
     try:
         for _ in range(0 if here else number):
-            started.append(start(command("grep_worker"), env=clean_environment()))
+            started.append(spare.take() if spare else start(command(WORKER), env=clean_environment()))
         yield started
     finally:
         for one in started:
             end_group(one)
+        if spare and started:
+            spare.refill()
 
 
 def _by_process(request: Request, process: Running) -> _Result:

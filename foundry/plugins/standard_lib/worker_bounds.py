@@ -21,6 +21,8 @@ def begun(memory: int = 0) -> tuple[dict[str, Any], bytes]:
         with suppress(ValueError, OSError):
             resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
     line, _, data = sys.stdin.buffer.read().partition(b"\n")
+    if not line:  # nothing was asked: whoever started this is gone
+        sys.exit(0)
     request: dict[str, Any] = json.loads(line)
     signal.alarm(int(request["seconds"]) + _GRACE)  # whoever asked may be gone; the default action ends this whatever it does
     return request, data
