@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import signal
 import subprocess
 import sys
@@ -47,7 +48,7 @@ def soon(what: Callable[[], bool], seconds: float = 5.0) -> bool:
     [
         ("silent", "gave no answer within 2 seconds"),
         ("gone", "ended before it answered. Its last lines: no, thanks"),
-        ("torrent", "ended before it answered"),
+        ("torrent", "o answer|ended before it answered"),
         ("not-a-list", "its list of tools is none"),
     ],
 )
@@ -55,7 +56,7 @@ def soon(what: Callable[[], bool], seconds: float = 5.0) -> bool:
 def test_one_that_cannot_be_used_is_left_out_with_the_reason(world: Worlds, manner: str, told: str) -> None:
     one = world(s=stranger(manner), good=stranger())
     servers = one.accepted(10)
-    assert told in " ".join(servers.news(asks=False))
+    assert re.search(told, " ".join(servers.news(asks=False)))
     assert ids(servers, "good") == ["good.echo"]
 
 
