@@ -16,6 +16,7 @@ from foundry.agent.folder import AgentFolder
 from foundry.agent.secrets import is_secret_name
 from foundry.agent.standing import change_standing, standing_of
 from foundry.files import nearest
+from foundry.hosts import is_this_machine
 
 MOST_SERVERS = 32
 _KEYS = ("command", "args", "env", "cwd")
@@ -25,7 +26,6 @@ _GRANTS = ("authorization_code", "client_credentials")
 _REFERENCE = re.compile(r"\$\{([^{}]*)\}")
 _HEADER = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 _SECRET_HEADERS = ("authorization", "proxy-authorization", "cookie", "x-auth", "api-key", "apikey")
-_LOOPBACK = ("localhost", "127.0.0.1", "::1")
 _HASHED_WHOLE = 8 * 1024 * 1024
 _NEW = ""
 
@@ -299,7 +299,7 @@ def _url(value: Any) -> str:
         raise ValueError(f'"url": {error}') from None
     if parts.scheme not in ("https", "http") or not host or re.search(r"[\s\x00-\x20\x7f]", text):
         raise ValueError('"url" must be an https:// address')
-    if parts.scheme == "http" and host not in _LOOPBACK:
+    if parts.scheme == "http" and not is_this_machine(host):
         raise ValueError('"url" must begin with https://: over http:// anybody on the way reads and changes what is said')
     if parts.username or parts.password or any(is_secret_name(_as_name(name)) for name, _ in parse_qsl(parts.query)):
         raise ValueError('"url" holds a secret, which does not belong in this file; give it by "headers"')

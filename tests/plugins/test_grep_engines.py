@@ -256,12 +256,9 @@ def test_ripgrep_gets_no_options_from_elsewhere(
 def test_ripgrep_from_path_goes_before_the_one_beside_python_but_not_one_in_the_folder(
     tmp_path: Path, program: tuple[str, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    ripgrep.cache_clear()
     monkeypatch.setenv("PATH", f"{Path(program[0]).parent}:{os.environ['PATH']}")
     assert ripgrep(tmp_path) == program[0]
-    ripgrep.cache_clear()
     assert ripgrep(Path(program[0]).parent) == BESIDE
-    ripgrep.cache_clear()
 
 
 def test_a_ripgrep_that_fails_is_done_without(tmp_path: Path) -> None:

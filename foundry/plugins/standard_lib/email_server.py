@@ -12,8 +12,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from smtplib import SMTP, SMTP_SSL, SMTPException, SMTPResponseException, SMTPServerDisconnected
 
+from foundry.hosts import is_this_machine
 from foundry.plugins.api import ToolError, Variables
-from foundry.plugins.standard_lib.hosts import is_this_machine
 from foundry.text import one_line
 
 _HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?|[0-9A-Fa-f:]{2,45}")

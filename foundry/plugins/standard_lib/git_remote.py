@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
+from foundry.hosts import is_address, is_this_machine
 from foundry.plugins.api import ToolContext, ToolError, Variables
 from foundry.plugins.standard_lib.git_process import environment, git_in, program, said
 from foundry.plugins.standard_lib.git_repository import seal
-from foundry.plugins.standard_lib.hosts import is_address, is_this_machine
 
 SECONDS = 600.0
 _HOST = re.compile(r"(?=.{1,253}$)[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*")

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
+from foundry.hosts import is_this_machine
 from foundry.plugins.api import ToolError, Variables
-from foundry.plugins.standard_lib.hosts import is_this_machine
 from foundry.text import visible
 
 DEFAULT = "https://api.github.com"

@@ -60,9 +60,9 @@ class GrepCodebase:
         compiled, why = _compiled(pattern, literal)
         plain = literal or bool(why) or _PLAIN.fullmatch(pattern) is not None
         asked = Question(compiled, plain, min(max(most, 1), _MOST_ASKED), min(max(context, 0), _MOST_AROUND))
-        program = ripgrep(self.context.folder) if self._program is None else self._program
         takes = wanted(glob)
-        found, listing = answer(asked, Places(self._tree, top, takes, glob if takes else "", self._spare), program, deadline)
+        places = Places(self._tree, top, takes, glob if takes else "", self._spare)
+        found, listing = answer(asked, places, self._ripgrep(), deadline)
         notes = _notes(pattern, why, found, listing, self.seconds)
         return self._fitting([line for one in found.shown for line in _lines(one)], notes, "narrow the search")
 
@@ -78,6 +78,12 @@ class GrepCodebase:
         if not lines:
             return f"{name} has no classes, functions or headings. {note}".strip()
         return self._fitting(lines, [note] if note else [], "read the file from the last line on for more")
+
+    def _ripgrep(self) -> str:
+        """Return ripgrep's path, "" without one: on a busy machine it may not answer for once, so then it is looked for again."""
+        if self._program is None:
+            self._program = ripgrep(self.context.folder) or None
+        return self._program or ""
 
     def _fitting(self, lines: list[str], notes: list[str], advice: str) -> str:
         """Return the lines that fit and the notes below them."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import os
 import re
 import shutil
@@ -37,7 +36,6 @@ _SEARCHED = re.compile(r"^(\d+) files searched$", re.M)
 _OUT = 64 * 1024 * 1024
 
 
-@functools.cache
 def ripgrep(away_from: Path) -> str:
     """Return the path of a ripgrep that works: from PATH, else beside this Python; none that lies in the folder `away_from`."""
     found = (shutil.which("rg") or "", str(Path(sysconfig.get_path("scripts"), "rg")))

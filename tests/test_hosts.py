@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from foundry.plugins.standard_lib.hosts import is_address, is_this_machine
+from foundry.hosts import is_address, is_this_machine
 
 
 @pytest.mark.parametrize("host", ["localhost", "LOCALHOST", "127.0.0.1", "127.8.9.10", "::1"])
