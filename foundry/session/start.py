@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 from collections.abc import Sequence
@@ -19,6 +20,7 @@ from foundry.session.opening import Opening
 
 def main(folder: Path, argv: Sequence[str] | None = None) -> int:
     """Run the agent in `folder` as `argv` asks and return the exit code; every error is shown here, once."""
+    logging.getLogger().addHandler(logging.NullHandler())  # what libraries log, a server's words in it, is not for the screen
     options = from_argv(sys.argv[1:] if argv is None else argv)
     handoff = receive(os.environ)
     if handoff:

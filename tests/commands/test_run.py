@@ -18,6 +18,7 @@ from tests.commands.real import one_agent
 from tests.commands.running import foundry, make_runnable, script, started
 from tests.conftest import FOUNDRY
 from tests.model_server import model_server
+from tests.plugins.github_world import TOKEN, hub_server
 from tests.session.screens import Terminal
 
 PLUGIN = '''"""Touch things."""
@@ -286,3 +287,21 @@ def test_an_agent_made_by_create_talks_from_its_own_environment(tmp_path_factory
         env = {**os.environ, "OPENAI_BASE_URL": server.url, "OPENAI_API_KEY": "none-at-all"}
         ended = subprocess.run([*FOUNDRY, *words], env=env, stdin=subprocess.DEVNULL, capture_output=True, text=True)
     assert (ended.returncode, ended.stdout) == (0, "From afar\n"), ended.stderr
+
+
+def test_what_a_library_logs_with_a_servers_words_in_it_is_not_on_the_screen(ask: Any, place: Home) -> None:
+    with hub_server() as hub:
+
+        def evil(handler: Any) -> bool:
+            handler.answer(301, {}, {"Location": f"{hub.url}/{len(hub.seen)}\x1b]0;pwned\x07"})  # PyGithub tells where it is led
+            return True
+
+        hub.instead = evil
+        (env := place.agents / "talker" / ".env").parent.mkdir(parents=True)
+        env.write_text(f"GITHUB_TOKEN={TOKEN}\nGITHUB_BASE_URL={hub.url}\n")
+        issues = {"calls": [{"name": "github.issues", "arguments": {"repository": "octo/hello"}}]}
+        rule = [{"decide": "allow", "tool": "github.*"}]
+        ended = ask("-p", "hi", steps=[issues, {"text": "{result}"}], tools=["github"], approvals=rule)
+        assert len(hub.seen) > 1
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert "too many requests" in ended.stdout

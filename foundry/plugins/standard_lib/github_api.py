@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -81,6 +82,8 @@ def _requester() -> type[Any]:
     """Return PyGithub's requester with connections of ours."""
     from github.Requester import HTTPRequestsConnectionClass, HTTPSRequestsConnectionClass, Requester
 
+    logging.getLogger("github").handlers.clear()  # it would write where a server leads it straight onto the screen
+
     class Limited(Requester):
         sent = False  # whether something that changes the world was sent
         left = 0
@@ -113,7 +116,7 @@ def _requester() -> type[Any]:
                 session.request(
                     connection.verb,
                     f"{connection.protocol}://{self.where.host}{connection.url}",
-                    headers={**connection.headers, "Accept-Encoding": "identity"},
+                    headers={**connection.headers, "Accept-Encoding": "identity", "Connection": "close"},
                     data=connection.input,
                     timeout=(_CONNECT, _READ),
                     allow_redirects=False,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
 import threading
 from collections.abc import Coroutine, Mapping
 from dataclasses import dataclass, field, replace
@@ -199,8 +198,6 @@ class Servers:
     def _running(self) -> asyncio.AbstractEventLoop:
         """Return the loop of the servers' thread, started when it is first needed."""
         if self._loop is None:
-            if not logging.getLogger().handlers:  # else the SDK's warnings, with a server's words in them, reach the screen
-                logging.getLogger().addHandler(logging.NullHandler())
             self._loop = asyncio.new_event_loop()
             self._thread = threading.Thread(target=self._run, args=(self._loop,), name="mcp", daemon=True)
             self._thread.start()
