@@ -3,6 +3,8 @@ PYTHON ?= python3
 BIN := .venv/bin
 UV := $(BIN)/uv
 UV_VERSION := $(shell sed -n 's/^uv==\([0-9.]*\).*/\1/p' requirements.lock)
+# One more than there are cores: many tests wait rather than compute.
+WORKERS ?= $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)
 QUESTION := Which license does the file LICENSE name?
 # Bytecode is what makes the second start quick.
 unexport PYTHONDONTWRITEBYTECODE
@@ -33,7 +35,7 @@ run: setup ## Make the guide agent and talk to it about this very checkout
 	fi
 
 test: setup ## Run every test but the long proofs (under 10 minutes)
-	$(BIN)/python -m pytest -n 2 --dist loadgroup -m "not prove" tests
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup -m "not prove" tests
 
 check: setup ## Formatting, lint, types, import contracts, generated docs, fast tests
 	$(BIN)/ruff format --check .
@@ -41,7 +43,7 @@ check: setup ## Formatting, lint, types, import contracts, generated docs, fast 
 	$(BIN)/mypy
 	$(BIN)/lint-imports --verbose
 	$(BIN)/python -P tests/readme.py --check
-	$(BIN)/python -m pytest -q -n 2 --dist loadgroup -m "not slow and not prove" tests
+	$(BIN)/python -m pytest -q -n $(WORKERS) --dist loadgroup -m "not slow and not prove" tests
 
 fix: setup ## Format and mend what ruff can
 	$(BIN)/ruff format .

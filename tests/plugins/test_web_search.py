@@ -197,7 +197,7 @@ def test_a_host_that_says_nothing_or_never_ends_is_left(world: World) -> None:
     def endless(connection: socket.socket, _: bytes) -> None:
         connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\n\r\n")
         until = time.monotonic() + 8
-        while time.monotonic() < until:
+        while time.monotonic() < until and not world.server.stopped.is_set():
             connection.sendall(b"<p>")
             time.sleep(0.05)
 
