@@ -25,6 +25,8 @@ _KEPT = {
     *("SYSTEMROOT", "COMSPEC", "PATHEXT", "APPDATA", "LOCALAPPDATA", "USERPROFILE", "PROGRAMDATA", "OLLAMA_HOST"),
 }
 _KEPT_BY_INSTALLERS = ("UV_", "PIP_")
+# After many small pieces we take our time: waking up for each costs a program that writes them more than the wait costs us.
+_PIECE, _MANY_PIECES, _NAP = 4096, 100, 0.003
 _handed: dict[str, str] = {}  # installers' variables that came from the shell by another way than the environment
 
 
@@ -111,6 +113,7 @@ def _listen(
     gathered: dict[str, bytearray] = {"out": bytearray(), "err": bytearray()}
     line = bytearray()
     gone_since: float | None = None
+    pieces = 0
     with selectors.DefaultSelector() as selector:
         assert process.stdout
         assert process.stderr
@@ -137,6 +140,9 @@ def _listen(
                 if not chunk:
                     selector.unregister(key.fileobj)
                     continue
+                pieces += len(chunk) < _PIECE
+                if pieces > _MANY_PIECES:
+                    time.sleep(_NAP)
                 room = limit - len(gathered[key.data])
                 gathered[key.data] += chunk[: max(room, 0)]
                 if key.data == "err" and on_line:

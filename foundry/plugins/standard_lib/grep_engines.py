@@ -186,17 +186,9 @@ def _folders(paths: Iterable[str]) -> set[str]:
 
 def _only(counts: Counted, listing: Listing) -> Counted:
     """Return those of the counts that are of files in the listing."""
-    folders: dict[str, set[str]] = {}
-    for path in counts.lines:
-        at = path.rfind("/") + 1
-        folders.setdefault(path[:at], set()).add(path[at:])
-    listed = [
-        one.folder + name
-        for one in listing.chunks
-        if one.folder in folders
-        for name in folders[one.folder].intersection(one.names)
-    ]
-    return replace(counts, lines={path: counts.lines[path] for path in listed})
+    known = counts.lines
+    lines = {path: known[path] for folder, names in listing.chunks for name in names if (path := folder + name) in known}
+    return replace(counts, lines=lines)
 
 
 def _of_hits(
@@ -259,9 +251,11 @@ def _where_counted(
 def _again(question: Question, context: ToolContext, paths: list[str], workers: _Workers, deadline: float) -> Answer:
     """Return what our own search finds in files that ripgrep named."""
     chunks: _Chunks = []
-    for number, path in enumerate(paths):
+    for path in paths:
         at = path.rfind("/") + 1
-        chunks.append((number, path[:at], [path[at:]]))
+        if not chunks or chunks[-1][1] != path[:at]:
+            chunks.append((len(chunks), path[:at], []))
+        chunks[-1][2].append(path[at:])
     nothing_known = Sieve((), False, "")
     return _searched([_request(question, context, chunks, nothing_known, _SURE, deadline)] if chunks else [], question, workers)
 

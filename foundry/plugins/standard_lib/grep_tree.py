@@ -78,7 +78,7 @@ class Listing:
 class _Bounds(NamedTuple):
     """What a walk stays out of: the closed folders by their path in the working folder, and further names of protected files."""
 
-    root: Path
+    root: str
     closed: frozenset[str]
     secrets: frozenset[tuple[int, int]]
 
@@ -102,7 +102,7 @@ class _Folder:
         """Return whether looking again would find the same. Raises OSError."""
         if not self.settled or (above is not self.above and above.levels != self.above.levels):
             return False
-        return _mark(path) == self.mark and (not self.rules or _mark(path + _RULES) == self.rules)
+        return _mark(path[:-1]) == self.mark and (not self.rules or _mark(path + _RULES) == self.rules)
 
 
 _Entered = tuple[str, Iterator[list[str] | str], Ignored]
@@ -114,7 +114,7 @@ class Tree:
     def __init__(self, context: ToolContext) -> None:
         self.context = context
         self._known: dict[str, _Folder] = {}
-        self._bounds = _Bounds(Path(), frozenset(), frozenset())
+        self._bounds = _Bounds("", frozenset(), frozenset())
         self._near: dict[str, int] = {}
         self.deep: set[str] = set()
 
@@ -144,13 +144,17 @@ class Tree:
             return None
         found.whole = False
         first = self._enter(found, found.top, Ignored.at(self.context, top))
-        entered = deque([first] if first else [])
+        entered = deque([(found.top, first)] if first else [])
         number = 0
         while entered and number < _MOST_NEAR:
-            folder, steps, inside = entered.popleft()
-            for step in steps:
-                if isinstance(step, str) and number < _MOST_NEAR and (inner := self._enter(found, f"{folder}{step}/", inside)):
-                    entered.append(inner)
+            folder, one = entered.popleft()
+            for step in one.steps:
+                if (
+                    isinstance(step, str)
+                    and number < _MOST_NEAR
+                    and (inner := self._enter(found, f"{folder}{step}/", one.inside))
+                ):
+                    entered.append((f"{folder}{step}/", inner))
                     number += 1
         if number < _MOST_NEAR or found.left_out is None:
             return None
@@ -166,23 +170,29 @@ class Tree:
 
     def _fill(self, found: Listing, rules: Ignored, deadline: float, only: Collection[str] | None) -> None:
         first = self._enter(found, found.top, rules)
-        entered = [first] if first else []
-        while entered:
+        entered: list[_Entered] = [(found.top, iter(first.steps), first.inside)] if first else []
+        while entered and not found.cut:
             folder, steps, inside = entered[-1]
             step = next(steps, None)
             if step is None:
                 entered.pop()
             elif isinstance(step, list):
                 found.add(folder, step)
-            elif (only is None or f"{folder}{step}/" in only) and (inner := self._enter(found, f"{folder}{step}/", inside)):
-                entered.append(inner)
+            else:
+                step = f"{folder}{step}/"
+                inner = self._enter(found, step, inside) if only is None or step in only else None
+                if inner is None:
+                    continue
+                if len(inner.steps) == 1 and isinstance(inner.steps[0], list):  # most are so, with nothing to come back for
+                    found.add(step, inner.steps[0])
+                else:
+                    entered.append((step, iter(inner.steps), inner.inside))
                 found.cut |= time.monotonic() > deadline
-            if found.cut:
-                found.left_out = None
-                return
+        if found.cut:
+            found.left_out = None
 
-    def _enter(self, found: Listing, folder: str, above: Ignored) -> _Entered | None:
-        """Return a folder with its steps, looked at again only if it may have changed; None for one that is not searched."""
+    def _enter(self, found: Listing, folder: str, above: Ignored) -> _Folder | None:
+        """Return a folder, looked at again only if it may have changed; None for one that is not searched."""
         path = f"{self._bounds.root}/{folder}"
         is_top = folder == found.top
         try:
@@ -200,10 +210,10 @@ class Tree:
             found.leave_out(folder, one.left_out)
         if one.unsure:
             found.unsure += [folder + name for name in one.unsure if found.wants(folder + name)]
-        return folder, iter(one.steps), one.inside
+        return one
 
     def _look(self, path: str, folder: str, above: Ignored, is_top: bool) -> _Folder:
-        now, mark = time.time_ns(), _mark(path)
+        now, mark = time.time_ns(), _mark(path[:-1] or path)
         with os.scandir(path) as found:
             entries = sorted(found, key=lambda one: one.name)
         names = {one.name for one in entries}
@@ -265,7 +275,7 @@ def is_sayable(path: str) -> bool:
 
 
 def _mark(path: str) -> tuple[int, ...]:
-    found = os.lstat(path.rstrip("/") or "/")  # with the slash, a link would be followed
+    found = os.lstat(path)  # without a slash at its end, or a link would be followed
     return found.st_mtime_ns, found.st_ino, found.st_dev, found.st_size
 
 
@@ -281,4 +291,4 @@ def _bounds(context: ToolContext) -> _Bounds:
                     if found.st_nlink > 1 and stat.S_ISREG(found.st_mode):
                         secrets.add((found.st_dev, found.st_ino))
     inside = frozenset(f"{one.relative_to(root).as_posix()}/" for one in closed if one != root and one.is_relative_to(root))
-    return _Bounds(root, inside, frozenset(secrets))
+    return _Bounds(str(root), inside, frozenset(secrets))
