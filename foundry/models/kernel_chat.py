@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from foundry.errors import ProviderError
@@ -17,6 +17,7 @@ from foundry.models.model import ModelInfo, Piece
 from foundry.models.scripted import tokens
 
 SMALL: Mapping[str, Any] = {"temperature": 0.0, "max_tokens": 512}
+_FEW = 3
 _REFUSED_FORMAT = "does not match the expected"
 
 
@@ -42,6 +43,8 @@ class KernelChat:
     async def stream(self, messages: Sequence[Message], tools: Sequence[ToolSpec]) -> AsyncIterator[Piece]:
         """Yield deltas and, last, Answered. Raises ProviderError; nothing of a call comes out unless all of it arrived."""
         whole = history.repaired(messages)
+        if self.info.tier == "small":
+            tools = [_with_few_parameters(one) for one in tools]
         offered: Sequence[ToolSpec] = tools
         for again in (False, True):
             sent = _told_in_text(whole, tools) if again else whole
@@ -113,6 +116,13 @@ class KernelChat:
     async def close(self) -> None:
         """Close the connections."""
         await self._service.close()
+
+
+def _with_few_parameters(tool: ToolSpec) -> ToolSpec:
+    """Return the tool with its first few parameters and the required ones: a small model fills in whatever else it is told of."""
+    properties, required = tool.schema.get("properties", {}), tool.schema.get("required", ())
+    kept = {name: one for at, (name, one) in enumerate(properties.items()) if at < _FEW or name in required}
+    return replace(tool, schema={**tool.schema, "properties": kept})
 
 
 def _fitting(calls: Sequence[ToolCall], tools: Sequence[ToolSpec]) -> tuple[ToolCall, ...]:
