@@ -43,11 +43,10 @@ class KernelChat:
     async def stream(self, messages: Sequence[Message], tools: Sequence[ToolSpec]) -> AsyncIterator[Piece]:
         """Yield deltas and, last, Answered. Raises ProviderError; nothing of a call comes out unless all of it arrived."""
         whole = history.repaired(messages)
-        if self.info.tier == "small":
-            tools = [_with_few_parameters(one) for one in tools]
-        offered: Sequence[ToolSpec] = tools
+        told = [_with_few_parameters(one) for one in tools] if self.info.tier == "small" else tools
+        offered: Sequence[ToolSpec] = told
         for again in (False, True):
-            sent = _told_in_text(whole, tools) if again else whole
+            sent = _told_in_text(whole, told) if again else whole
             answer = Answer()
             try:
                 async with aclosing(self._pieces(sent, offered, tools, answer)) as pieces:

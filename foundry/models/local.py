@@ -29,7 +29,7 @@ from foundry.settings import Settings, state_folder
 START_SECONDS = 180.0
 # What a model this small must be told beside its tools; measured by tests/benchmarks/tool_calls.py, and so are its words.
 SMALL_TIER_GUIDANCE = (
-    "What a file says, where a word stands or what time it is you know only from a tool: call it first, "
+    "What a file says, which files there are, where a word stands or what time it is you know only from a tool: call it first, "
     "then answer in one or two sentences from its result. All else needs no tool: just answer."
 )
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from foundry.errors import ProviderError
-from foundry.messages import Message, PromptProgress, ToolCall, Usage
+from foundry.messages import Message, PromptProgress, ToolCall, ToolSpec, Usage
 from foundry.models.model import Model
 from tests.model_server import model_server
 from tests.models.asking import ADD, HELLO, KEY, TOOLS, answer, asked, chat, pieces, said, with_model
@@ -248,6 +248,19 @@ def test_a_small_models_text_that_only_looks_like_a_call_is_shown(text: str) -> 
 
     assert said(yielded) == answer(yielded).message.content == text
     assert answer(yielded).message.calls == ()
+
+
+def test_a_small_model_is_told_of_few_parameters_and_may_give_the_others() -> None:
+    properties = {name: {"type": "integer", "default": 0} for name in ("a", "b", "c", "d", "e", "f")}
+    tool = ToolSpec("calc.add", "Add.", {"type": "object", "properties": properties, "required": ["e"]})
+    call = {"name": "calc.add", "arguments": {"a": 1, "e": 2, "f": 3, "mood": 4}}
+    with model_server([{"calls": [call]}] * 2) as server:
+        done = answer(asked(chat(server.url, "small"), tools=(tool,))).message
+        asked(chat(server.url), tools=(tool,))
+
+    told = [list(body["tools"][0]["function"]["parameters"]["properties"]) for body in server.bodies]
+    assert told == [["a", "b", "c", "e"], [*"abcdef"]]
+    assert json.loads(done.calls[0].arguments) == {"a": 1, "e": 2, "f": 3}
 
 
 def test_a_large_models_json_is_text() -> None:

@@ -99,7 +99,7 @@ def test_the_model_reads_what_it_was_tuned_on_first(tmp_path: Path) -> None:
     search, outline = bind(GrepCodebase(ToolContext(tmp_path)), "grep_codebase", "built-in", ToolContext(tmp_path))
 
     assert search.spec.description == (
-        "Search inside files: which file defines a function or class, raises an error or has a word."
+        "Search inside all files for a text: where it is written, which file defines a function or class or raises an error."
     )
     assert list(search.spec.schema["properties"]) == ["pattern", "path", "glob", "literal", "context", "most"]
     assert search.spec.schema["required"] == ["pattern"]

@@ -147,6 +147,19 @@ def program(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Path]:
     return str(script), told
 
 
+def test_with_no_match_in_files_named_so_a_few_of_the_others_are_shown(tmp_path: Path) -> None:
+    (tmp_path / "a.py").write_text("nothing here\n")
+    for number in range(7):
+        (tmp_path / f"{number}.txt").write_text("helium\n")
+    for program in ("", None):
+        grep = GrepCodebase(ToolContext(tmp_path), program=program)
+        assert grep.search("helium", glob="*.py").splitlines() == [
+            *(f"{number}.txt:1: helium" for number in range(5)),
+            "(no match in files named '*.py', these are named otherwise; 5 of 7 matches in 7 files shown; narrow the search)",
+        ]
+        assert grep.search("argon", glob="*.py") == "(no match for 'argon' in 1 files)"
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("glob", ["*", "*.py"])
 def test_ripgrep_looks_into_no_other_files_than_we_would(tmp_path: Path, program: tuple[str, Path], glob: str) -> None:
@@ -157,10 +170,12 @@ def test_ripgrep_looks_into_no_other_files_than_we_would(tmp_path: Path, program
         plant(root, seed)
         context = ToolContext(root)
         listing = grep_tree.Tree(context).files(root, wanted(glob), time.monotonic() + 10)
-        GrepCodebase(context, program=program[0]).search("zzzz", glob=glob)
+        text = GrepCodebase(context, program=program[0]).search(".", glob=glob)
         files = program[1].with_suffix(".files")
         told = set(files.read_text().split("\0")) - {""} if files.exists() else set()
         files.unlink(missing_ok=True)
+        if "no match" in text:  # then files named otherwise were searched, too
+            continue
 
         assert told <= {f"./{folder}{name}" for folder, names in listing.chunks for name in names}
         looked_into += len(told)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -22,6 +23,7 @@ _SECONDS = 10.0
 _MOST = 60
 _MOST_ASKED = 1000
 _MOST_AROUND = 20
+_MOST_OTHERWISE = 5
 _LONGEST_PATTERN = 2000
 _PLAIN = re.compile(r"(?:[^][.^$*+?{}\\|()]|\\[^\w\s])+")
 
@@ -37,13 +39,16 @@ class GrepCodebase:
         self._tree = Tree(context)
         self._spare = Spare(WORKER)
 
-    @kernel_function(description="Search inside files: which file defines a function or class, raises an error or has a word.")
+    @kernel_function(
+        description="Search inside all files for a text: where it is written, "
+        "which file defines a function or class or raises an error."
+    )  # fmt: skip
     @effects("reads")
     def search(
         self,
         pattern: Annotated[str, "Text or regular expression"],
         path: str = ".",
-        glob: Annotated[str, "Such as *.py"] = "*",
+        glob: Annotated[str, "Only files named so"] = "*",
         literal: Annotated[bool, "No regular expression"] = False,
         context: Annotated[int, "Lines around each"] = 0,
         most: int = _MOST,
@@ -63,7 +68,14 @@ class GrepCodebase:
         takes = wanted(glob)
         places = Places(self._tree, top, takes, glob if takes else "", self._spare)
         found, listing = answer(asked, places, self._ripgrep(), deadline)
-        notes = _notes(pattern, why, found, listing, self.seconds)
+        otherwise = []
+        if takes and found.is_nothing:
+            few, everywhere = replace(asked, most=min(asked.most, _MOST_OTHERWISE)), replace(places, wanted=None, glob="")
+            others, all_files = answer(few, everywhere, self._ripgrep(), deadline)
+            if others.matches:
+                found, listing = others, all_files
+                otherwise = [f"no match in files named {glob!r}, these are named otherwise"]
+        notes = [*otherwise, *_notes(pattern, why, found, listing, self.seconds)]
         return self._fitting([line for one in found.shown for line in _lines(one)], notes, "narrow the search")
 
     @kernel_function(description="Outline of one source file: its classes, functions and headings, with their lines.")

@@ -28,7 +28,7 @@ class ReadWriteCode:
     def __init__(self, context: ToolContext) -> None:
         self.context = context
 
-    @kernel_function(description="Read a text file: what it says. Whole, unless certain lines are asked for.")
+    @kernel_function(description="Read a text file whose path is known: what it says. Whole, unless certain lines are asked for.")
     @effects("reads")
     def read_file(self, path: str, start: int = 1, end: int = 0) -> str:
         """Return lines `start` to `end` with their numbers, as many as fit. Raises ToolError saying what to do instead."""
@@ -44,7 +44,7 @@ class ReadWriteCode:
             raise ToolError(f"end ({end}) is before start ({first}).")
         return self._numbered(self.context.name(target), lines, first, last, encoding)
 
-    @kernel_function(description="List the files in a folder: only their names.")
+    @kernel_function(description="List which files are in a folder: only their names.")
     @effects("reads")
     def list_files(self, path: Annotated[str, "A folder"] = ".", pattern: Annotated[str, "Such as *.py"] = "*") -> str:
         """Return the files below `path` that match, sorted, with their sizes; large trees with folders folded up.
