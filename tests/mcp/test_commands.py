@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from foundry.agent.folder import Home
-from foundry.agent.mcp_servers import parse_servers
+from foundry.agent.mcp_servers import Pin, entry_hash, parse_servers, pin
 from tests.commands.conftest import place, settings, shared_are_known
 from tests.commands.running import foundry, make_runnable, script
 from tests.conftest import FOUNDRY
@@ -74,6 +74,21 @@ def test_list_starts_nothing_and_tells_what_waits(agent: Any, place: Home) -> No
     data = json.loads(ended.stdout)["data"]
     assert [(one["name"], one["state"], one["missing"]) for one in data["servers"]] == [("s", "new", ["MCP_TOKEN"])]
     assert "a plugin has that name" in data["problems"][0]
+    assert not (folder.path / "server.pid").exists()
+
+
+def test_an_agents_servers_are_told_beside_its_tools_without_starting_them(agent: Any, place: Home) -> None:
+    folder = agent(servers={"s": stranger(), "t": TIME})
+    pin(folder, "t", lambda _: Pin(entry_hash(parse_servers({"t": TIME})["t"], folder), {"now": "h", "convert": "h"}))
+
+    tools, shown = (foundry(verb, "scout", "--home", str(place.path)).stdout for verb in ("tools", "show"))
+
+    rows = {line.split()[0]: " ".join(line.split()[1:]) for line in tools.splitlines() if ".*" in line}
+    assert rows == {
+        "s.*": "mcp new, not started before you accept it: foundry mcp trust scout",
+        "t.*": "mcp accepted: convert, now",
+    }
+    assert "mcp servers s (new), t (accepted)" in " ".join(shown.split())
     assert not (folder.path / "server.pid").exists()
 
 

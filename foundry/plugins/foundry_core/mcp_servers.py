@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from foundry.agent import trust
-from foundry.agent.definition import load_definition
-from foundry.agent.folder import Home
+from foundry.agent.definition import AgentDefinition, load_definition
+from foundry.agent.folder import AgentFolder, Home
 from foundry.agent.mcp_logins import forget_login, need_of
 from foundry.agent.mcp_servers import McpServer, entry_hash, forget_pin, pin_of, usable
 from foundry.agent.secrets import resolve_keys
@@ -88,7 +88,11 @@ class LoggedOut:
 def list_servers(home: Home, name: str, environment: dict[str, str]) -> ServersSeen:
     """Return how the agent's servers stand; starts nothing. Raises NotFoundError, BadFileError."""
     agent = home.agent(name)
-    definition = load_definition(agent.config)
+    return servers_of(home, agent, load_definition(agent.config), environment)
+
+
+def servers_of(home: Home, agent: AgentFolder, definition: AgentDefinition, environment: dict[str, str]) -> ServersSeen:
+    """Return how the servers that a definition names stand; starts nothing."""
     servers, problems = usable(definition, {*BUILT_INS, *RESERVED})
     found = []
     for one in servers.values():

@@ -16,6 +16,7 @@ from foundry.agent.wheel import runtime_hash
 from foundry.console import Block, Facts, one_line
 from foundry.errors import FoundryError
 from foundry.plugins.foundry_core.agent_env import SOURCES, Variable, variables_of
+from foundry.plugins.foundry_core.mcp_servers import servers_of
 from foundry.settings import Settings
 from foundry.text import local_time
 
@@ -44,6 +45,7 @@ class AgentShown:
     tools: tuple[str, ...]
     plugins: tuple[str, ...]
     unlisted_plugins: tuple[str, ...]
+    mcp_servers: tuple[str, ...]
     dependencies: tuple[str, ...]
     env: tuple[Variable, ...]
     env_problem: str
@@ -68,6 +70,7 @@ class AgentShown:
             ("tools", ", ".join(self.tools) or "none"),
             ("plugins", ", ".join(self.plugins) or "none"),
             ("not loaded", ", ".join(self.unlisted_plugins) and f"{', '.join(self.unlisted_plugins)} (not listed in plugins)"),
+            ("mcp servers", ", ".join(self.mcp_servers)),
             ("dependencies", ", ".join(self.dependencies) or "none"),
             ("variables", "\n".join(_told(one) for one in self.env) or self.env_problem or "none needed"),
             ("folder", self.folder),
@@ -107,6 +110,7 @@ def show_agent(home: Home, name: str, *, settings: Settings, environment: Mappin
         tools=known.tools,
         plugins=listed,
         unlisted_plugins=unlisted,
+        mcp_servers=tuple(f"{one.name} ({one.state})" for one in servers_of(home, folder, known, {}).servers),
         dependencies=known.dependencies,
         env=variables,
         env_problem=env_problem,
