@@ -24,6 +24,7 @@ class ApprovalRule:
     """One rule of `approvals`: what it matches (globs) and what it decides.
 
     `paths` are relative to the working folder, or absolute outside it; `*` stays within one name, `**` is any number of folders.
+    `recipients` are the mailboxes that a mail goes to, openly or not.
     """
 
     decide: Literal["allow", "ask", "deny"]
@@ -31,6 +32,7 @@ class ApprovalRule:
     arguments: Mapping[str, str] = field(default_factory=dict)
     effect: Literal["reads", "writes", "runs", "network"] | None = None
     paths: tuple[str, ...] = ()
+    recipients: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,6 +208,7 @@ _RULE: Mapping[str, Reader] = {
     "tool": _text,
     "arguments": _text_by_name,
     "paths": _texts,
+    "recipients": _texts,
     "effect": lambda value: None if value is None else _EFFECT(value),
 }
 _FIELDS: Mapping[str, Reader] = {

@@ -53,7 +53,7 @@ WORDS: Mapping[Column, str] = {
 
 @dataclass(frozen=True, slots=True)
 class Action:
-    """A call as the gate sees it: its tool, the columns of the table it falls into, canonical arguments, the paths it touches.
+    """A call as the gate sees it: its tool, the columns of the table it falls into, canonical arguments, paths and recipients.
 
     Paths are relative to the working folder, with forward slashes, a folder with one at its end; those outside are absolute.
     `scope` is the preview's, `code` the hash of an own plugin's code, `accepted` false where its effects are not known to hold,
@@ -68,6 +68,7 @@ class Action:
     code: str = ""
     accepted: bool = True
     host: bool = False
+    recipients: tuple[str, ...] = ()
 
 
 By = Literal["mode", "rule", "grant"]
@@ -126,6 +127,7 @@ def rule_text(one: ApprovalRule) -> str:
     said = [f"{one.decide} {one.tool}"]
     said += [f"{name}={glob}" for name, glob in one.arguments.items()]
     said += [f"paths {', '.join(one.paths)}"] if one.paths else []
+    said += [f"recipients {', '.join(one.recipients)}"] if one.recipients else []
     said += [f"effect {one.effect}"] if one.effect else []
     return " · ".join(said)
 
@@ -181,7 +183,10 @@ def _has_a_say(one: ApprovalRule, action: Action, column: Column) -> bool:
     if one.decide == "allow":
         if column == "protected" or not action.accepted or (column == "outside" and not one.paths):
             return False
-        return not one.paths or (bool(action.paths) and all(_is_in(path, one.paths) for path in action.paths))
+        paths = not one.paths or (bool(action.paths) and all(_is_in(path, one.paths) for path in action.paths))
+        return paths and (not one.recipients or (bool(action.recipients) and _is_only_to(action.recipients, one.recipients)))
+    if one.recipients and not any(_may_be_to(mailbox, one.recipients) for mailbox in action.recipients):
+        return False
     return not one.paths or any(_may_be_in(path, one.paths) for path in action.paths)
 
 
@@ -224,6 +229,20 @@ def _may_be_in(path: str, globs: Sequence[str]) -> bool:
     if _is_in(plain, folded):
         return True
     return plain.endswith("/") and any(_could_hold(plain.rstrip("/"), glob) for glob in folded)
+
+
+def _is_only_to(mailboxes: Sequence[str], globs: Sequence[str]) -> bool:
+    """Return whether each mailbox is one of the globs', ASCII letters in upper and lower case being one, as for mail servers."""
+    wanted = [_ascii_lower(glob) for glob in globs]
+    return all(any(fnmatchcase(_ascii_lower(one), glob) for glob in wanted) for one in mailboxes)
+
+
+def _may_be_to(mailbox: str, globs: Sequence[str]) -> bool:
+    return any(fnmatchcase(_plain(mailbox), _plain(glob)) for glob in globs)
+
+
+def _ascii_lower(text: str) -> str:
+    return "".join(one.lower() if one.isascii() else one for one in text)
 
 
 def _could_hold(folder: str, glob: str) -> bool:

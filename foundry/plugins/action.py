@@ -52,6 +52,7 @@ def action_of(
         code,
         known,
         bool(shown.scope and (shown.hosts or origin == "mcp")),  # a server that was accepted is where it goes
+        shown.recipients if origin not in TO_ACCEPT else (),
     )
 
 

@@ -21,6 +21,7 @@ rules = st.lists(
         st.dictionaries(st.sampled_from(["path", "other"]), globs, max_size=1),
         st.sampled_from([None, "reads", "writes", "runs", "network"]),
         st.lists(globs, max_size=2).map(tuple),
+        st.lists(st.sampled_from(["*", "*@example.org", "ann@*"]), max_size=2).map(tuple),
     ),
     max_size=5,
 )
@@ -35,6 +36,7 @@ actions = st.builds(
     st.sampled_from(["", "c0de"]),
     st.booleans(),
     st.booleans(),
+    st.lists(st.sampled_from(["ann@example.org", "eve@evil.example"]), max_size=2).map(tuple),
 )
 grants = st.lists(st.builds(Grant, st.just("t.f"), scopes, st.just(""), st.sampled_from(["", "c0de"])), max_size=3)
 modes = st.sampled_from(MODES)
@@ -128,6 +130,28 @@ def test_the_first_rule_that_may_decide_a_column_does() -> None:
     assert rule("run", Action("t.f", frozenset(("writes",)), {"path": "a"}), ordered).verdict == "allow"
     protected = Action("t.f", frozenset(("protected",)), {"path": "a"})
     assert rule("run", protected, [ApprovalRule("allow"), ApprovalRule("deny")]).verdict == "deny"
+
+
+@pytest.mark.parametrize(
+    ("mailboxes", "allowed", "denied"),
+    [
+        (["ann@example.org"], True, True),
+        (["Ann@EXAMPLE.org"], True, True),
+        (["ann@example.org", "eve@evil.example"], False, True),
+        (["eve@evil.example"], False, False),
+        (["ann@example.org.evil.example"], False, False),
+        (["ann@ex\u200bample.org"], False, True),
+        (["ann@exam\uff50le.org"], False, True),
+        ([], False, False),
+    ],
+)
+def test_a_rule_for_recipients_allows_what_goes_to_them_alone_and_denies_what_goes_to_one(
+    mailboxes: list[str], allowed: bool, denied: bool
+) -> None:
+    send = Action("email.send", frozenset(("network",)), recipients=tuple(mailboxes))
+    ours = ("*@example.org",)
+    assert (rule("run", send, [ApprovalRule("allow", recipients=ours)]).verdict == "allow") == allowed
+    assert (rule("run", send, [ApprovalRule("deny", recipients=ours)]).verdict == "deny") == denied
 
 
 def test_what_a_rule_asks_is_not_covered_by_an_always() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from foundry.agent.definition import AgentDefinition
+from foundry.agent.definition import load_definition
 from foundry.agent.folder import AgentFolder
 from foundry.agent.secrets import Redactor
 from foundry.console import Facts
@@ -26,12 +27,14 @@ from tests.session.conftest import Desk, Room, call
 from .given import Given
 from .mail_world import Sink, mail_server
 
+SCOUT = {"name": "scout", "tools": ["email", "database"]}
+
 
 @pytest.fixture
 def scout(tmp_path: Path) -> AgentFolder:
     folder = AgentFolder(tmp_path / "home" / "agents" / "scout")
     folder.workspace.mkdir(parents=True)
-    folder.config.write_text('{"name": "scout"}')
+    folder.config.write_text(json.dumps(SCOUT))
     return folder
 
 
@@ -43,12 +46,12 @@ def sink() -> Iterator[Sink]:
 
 def play(folder: AgentFolder, calls: list[dict[str, Any]], ask: Any, mode: Any = "run", **variables: str) -> list[str]:
     """Let the model make these calls, each in a round of its own, and return what each gave it."""
-    definition = AgentDefinition("scout", tools=("email", "database"))
+    definition = load_definition(folder.config)
     toolbox, notices = open_toolbox(
         folder, definition, folder.workspace, run="r", limit=5_000, redactor=Redactor({}), variables=Given(**variables)
     )
     assert notices == []
-    approvals = Approvals(mode, ask, folder=folder, work=folder.workspace)
+    approvals = Approvals(mode, ask, folder=folder, rules=definition.approvals, work=folder.workspace)
     model = ScriptedModel(
         script({"steps": [*({"calls": [one]} for one in calls), {"text": "ok"}]}), ModelInfo("scripted:t", 32_000)
     )
@@ -89,6 +92,17 @@ def test_every_recipient_is_shown_and_each_mail_is_asked_about(scout: AgentFolde
 def test_without_a_person_or_in_plan_mode_nothing_is_sent(scout: AgentFolder, sink: Sink, mode: str, ask: Any) -> None:
     assert play(scout, [SEND], ask, mode, **smtp(sink))[0].startswith("Denied")
     assert sink.taken == []
+
+
+def test_a_rule_lets_mail_to_ones_own_through_and_no_hidden_copy_to_others(scout: AgentFolder, sink: Sink) -> None:
+    rule = {"decide": "allow", "tool": "email.send", "recipients": ["*@example.org"]}
+    scout.config.write_text(json.dumps({**SCOUT, "approvals": [rule]}))
+    ours = call("email.send", to="ann@example.org", cc="Bo <bo@example.org>", subject="Hello", body="Good day.")
+
+    results = play(scout, [ours, SEND], None, **smtp(sink))
+
+    assert [one.partition(" ")[0] for one in results] == ["Sent", "Denied."]
+    assert [one.rcpt_tos for one in sink.taken] == [["ann@example.org", "bo@example.org"]]
 
 
 def test_an_attachment_that_changes_while_the_person_looks_is_asked_about_anew(scout: AgentFolder, sink: Sink) -> None:
