@@ -22,6 +22,7 @@ from foundry.session.limits import Limits
 from foundry.session.mcp.servers import Entry, Servers
 from foundry.session.session import Session
 from foundry.session.toolbox import Toolbox
+from tests.mcp.authority import Authority, served
 from tests.session.conftest import Desk, Room
 
 STRANGER = Path(__file__).with_name("stranger.py")
@@ -34,6 +35,18 @@ def stranger(manner: str = "good", **more: Any) -> dict[str, Any]:
 
 def tool(name: str, **more: Any) -> dict[str, Any]:
     return {"name": name, "description": f"Does {name}.", "inputSchema": {"type": "object"}, **more}
+
+
+@pytest.fixture
+def authority() -> Authority:
+    return Authority()
+
+
+@pytest.fixture
+def url(authority: Authority) -> Iterator[str]:
+    """Where a server that wants a login is, the authority that gives it beside it."""
+    with served(authority) as there:
+        yield there
 
 
 def alive(pid: int) -> bool:

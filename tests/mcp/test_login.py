@@ -6,7 +6,6 @@ import asyncio
 import logging
 import os
 import sys
-from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -23,22 +22,11 @@ from foundry.session.mcp import login as login_module
 from foundry.session.mcp.access import may_ask
 from foundry.session.mcp.login import log_in
 from foundry.session.mcp.loopback import LoginFailed, Loopback
-from tests.mcp.authority import Authority, Browser, served
+from tests.mcp.authority import Authority, Browser
 from tests.mcp.conftest import World, Worlds, ids
 from tests.session.conftest import call
 
 ALLOWED = (ApprovalRule("allow", "s.*"),)
-
-
-@pytest.fixture
-def authority() -> Authority:
-    return Authority()
-
-
-@pytest.fixture
-def url(authority: Authority) -> Iterator[str]:
-    with served(authority) as there:
-        yield there
 
 
 def at(url: str, **oauth: str) -> dict[str, Any]:

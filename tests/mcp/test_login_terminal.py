@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,7 @@ from foundry.agent.standing import logins_file
 from tests.commands.conftest import place, settings, shared_are_known
 from tests.commands.running import foundry, make_runnable, script
 from tests.conftest import FOUNDRY
-from tests.mcp.authority import Authority, served
+from tests.mcp.authority import Authority
 from tests.session.screens import Terminal
 
 __all__ = ["place", "settings", "shared_are_known"]
@@ -27,17 +26,6 @@ pathlib.Path({seen!r}).write_text(sys.argv[1])
 urllib.request.urlopen(sys.argv[1], timeout=10).read()
 """
 CALL = {"calls": [{"name": "s.token_of_caller", "arguments": {}}]}
-
-
-@pytest.fixture
-def authority() -> Authority:
-    return Authority()
-
-
-@pytest.fixture
-def url(authority: Authority) -> Iterator[str]:
-    with served(authority) as there:
-        yield there
 
 
 @pytest.fixture
