@@ -17,7 +17,7 @@ from foundry.models.model import ModelInfo, Piece
 from foundry.models.scripted import tokens
 
 SMALL: Mapping[str, Any] = {"temperature": 0.0, "max_tokens": 512}
-_FEW = 3
+_FIRST, _FINE = 3, ("boolean", "integer", "number")
 _REFUSED_FORMAT = "does not match the expected"
 
 
@@ -43,7 +43,7 @@ class KernelChat:
     async def stream(self, messages: Sequence[Message], tools: Sequence[ToolSpec]) -> AsyncIterator[Piece]:
         """Yield deltas and, last, Answered. Raises ProviderError; nothing of a call comes out unless all of it arrived."""
         whole = history.repaired(messages)
-        told = [_with_few_parameters(one) for one in tools] if self.info.tier == "small" else tools
+        told = [_without_fine_tuning(one) for one in tools] if self.info.tier == "small" else tools
         offered: Sequence[ToolSpec] = told
         for again in (False, True):
             sent = _told_in_text(whole, told) if again else whole
@@ -117,10 +117,14 @@ class KernelChat:
         await self._service.close()
 
 
-def _with_few_parameters(tool: ToolSpec) -> ToolSpec:
-    """Return the tool with its first few parameters and the required ones: a small model fills in whatever else it is told of."""
+def _without_fine_tuning(tool: ToolSpec) -> ToolSpec:
+    """Return the tool without optional numbers and flags behind its first parameters: a small model would fill them in."""
     properties, required = tool.schema.get("properties", {}), tool.schema.get("required", ())
-    kept = {name: one for at, (name, one) in enumerate(properties.items()) if at < _FEW or name in required}
+    kept = {
+        name: one
+        for at, (name, one) in enumerate(properties.items())
+        if at < _FIRST or name in required or one.get("type") not in _FINE
+    }
     return replace(tool, schema={**tool.schema, "properties": kept})
 
 

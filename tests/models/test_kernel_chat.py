@@ -250,17 +250,18 @@ def test_a_small_models_text_that_only_looks_like_a_call_is_shown(text: str) -> 
     assert answer(yielded).message.calls == ()
 
 
-def test_a_small_model_is_told_of_few_parameters_and_may_give_the_others() -> None:
-    properties = {name: {"type": "integer", "default": 0} for name in ("a", "b", "c", "d", "e", "f")}
+def test_a_small_model_is_not_told_of_fine_tuning_and_may_give_it() -> None:
+    kinds = dict(zip("abcdefg", ["integer", "string", "boolean", "number", "integer", "array", "boolean"], strict=True))
+    properties = {name: {"type": kind} for name, kind in kinds.items()}
     tool = ToolSpec("calc.add", "Add.", {"type": "object", "properties": properties, "required": ["e"]})
-    call = {"name": "calc.add", "arguments": {"a": 1, "e": 2, "f": 3, "mood": 4}}
+    call = {"name": "calc.add", "arguments": {"a": 1, "e": 2, "g": True, "mood": 4}}
     with model_server([{"calls": [call]}] * 2) as server:
         done = answer(asked(chat(server.url, "small"), tools=(tool,))).message
         asked(chat(server.url), tools=(tool,))
 
     told = [list(body["tools"][0]["function"]["parameters"]["properties"]) for body in server.bodies]
-    assert told == [["a", "b", "c", "e"], [*"abcdef"]]
-    assert json.loads(done.calls[0].arguments) == {"a": 1, "e": 2, "f": 3}
+    assert told == [[*"abcef"], [*"abcdefg"]]
+    assert json.loads(done.calls[0].arguments) == {"a": 1, "e": 2, "g": True}
 
 
 def test_a_large_models_json_is_text() -> None:
