@@ -145,14 +145,16 @@ def _start(
     path = weights.fetch(wanted, settings, progress, consent)
     ready = ServerConfig(**{**_fields(config), "weights": str(path), "key": secrets.token_hex(24)})
     file = place.folder / "config.json"
-    write_config(ready, file)
     argv = [python, "-P", "-m", "foundry.models.local_server", str(file)]
-    pid = processes.start_daemon(argv, env=processes.clean_environment({"OMP_WAIT_POLICY": "PASSIVE"}), log=place.log)
+    pid = 0
     try:
+        write_config(ready, file)
+        pid = processes.start_daemon(argv, env=processes.clean_environment({"OMP_WAIT_POLICY": "PASSIVE"}), log=place.log)
         return _wait_ready(place, wanted.name, pid, progress)
     except BaseException:
-        _signal(pid, signal.SIGTERM)
-        file.unlink(missing_ok=True)
+        if pid:
+            _signal(pid, signal.SIGTERM)
+        file.unlink(missing_ok=True)  # without it, a server that was just being started ends by itself
         raise
 
 
