@@ -68,14 +68,11 @@ class GrepCodebase:
         takes = wanted(glob)
         places = Places(self._tree, top, takes, glob if takes else "", self._spare)
         found, listing = answer(asked, places, self._ripgrep(), deadline)
-        otherwise = []
-        if takes and found.is_nothing:
-            few, everywhere = replace(asked, most=min(asked.most, _MOST_OTHERWISE)), replace(places, wanted=None, glob="")
-            others, all_files = answer(few, everywhere, self._ripgrep(), deadline)
-            if others.matches:
-                found, listing = others, all_files
-                otherwise = [f"no match in files named {glob!r}, these are named otherwise"]
-        notes = [*otherwise, *_notes(pattern, why, found, listing, self.seconds)]
+        said = []
+        if takes and found.is_nothing and (others := self._named_otherwise(asked, places, deadline)):
+            found, listing = others
+            said = [f"no match in files named {glob!r}, these are named otherwise"]
+        notes = [*said, *_notes(pattern, why, found, listing, self.seconds)]
         return self._fitting([line for one in found.shown for line in _lines(one)], notes, "narrow the search")
 
     @kernel_function(description="Outline of one source file: its classes, functions and headings, with their lines.")
@@ -90,6 +87,12 @@ class GrepCodebase:
         if not lines:
             return f"{name} has no classes, functions or headings. {note}".strip()
         return self._fitting(lines, [note] if note else [], "read the file from the last line on for more")
+
+    def _named_otherwise(self, asked: Question, places: Places, deadline: float) -> tuple[Answer, Listing] | None:
+        """Return the first few matches in files of any name, None where there are none."""
+        few = replace(asked, most=min(asked.most, _MOST_OTHERWISE))
+        found, listing = answer(few, replace(places, wanted=None, glob=""), self._ripgrep(), deadline)
+        return (found, listing) if found.matches else None
 
     def _ripgrep(self) -> str:
         """Return ripgrep's path, "" without one: on a busy machine it may not answer for once, so then it is looked for again."""
