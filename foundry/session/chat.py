@@ -17,7 +17,7 @@ from foundry.session.clean import CleanEvents
 from foundry.session.commands import EDIT_COMMANDS, Said, answer, help_text, understand
 from foundry.session.face import Face
 from foundry.session.opening import Opening, Ready, get_ready
-from foundry.session.prompt_line import prompt_line
+from foundry.session.prompt_line import prompt_line, take_typed
 from foundry.session.switching import suggestions, switched
 from foundry.session.terminal import Asker, quiet_keys, signals
 
@@ -57,14 +57,18 @@ class Chat:
                 task.cancel()
 
         with signals(end, signal.SIGTERM, signal.SIGHUP):
-            self._header()
-            threading.Thread(target=self._load, args=(asyncio.get_running_loop(),), name="load", daemon=True).start()
             try:
-                return await self._talk()
+                with quiet_keys():
+                    take_typed(self._line)
+                    self._header()
+                    threading.Thread(target=self._load, args=(asyncio.get_running_loop(),), name="load", daemon=True).start()
+                    await self._talk()
+                await self._close()
             except asyncio.CancelledError:
                 if self._ended:
                     raise Ended(self._ended) from None
                 raise
+        return 0
 
     def _header(self) -> None:
         opening, handoff = self._opening, self._opening.handoff
@@ -150,8 +154,8 @@ class Chat:
 
     # talking -------------------------------------------------------------------------------------------------------------
 
-    async def _talk(self) -> int:
-        while True:
+    async def _talk(self) -> None:
+        while not (self._editing and self._editing.restart):
             if self._ready.done():
                 self._ready.result()
             try:
@@ -172,13 +176,15 @@ class Chat:
             self._console.text("")
             if self._ended:
                 raise Ended(self._ended)
-            if self._editing and self._editing.restart:  # the terminal is as it was found: who comes next takes it over so
-                self._begin_anew(self._ready.result(), self._editing)
+
+    async def _close(self) -> None:
+        """Leave nothing open, or begin anew; the terminal is as it was found, so that who comes next takes it over so."""
+        if self._editing and self._editing.restart:
+            self._begin_anew(self._ready.result(), self._editing)
         if self._editing:
             self._editing.close()
         if self._ready.done() and not self._ready.exception():
             await self._ready.result().session.model.close()
-        return 0
 
     async def _answered(self, said: Said) -> None:
         if said.command == "/help":

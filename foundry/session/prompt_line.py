@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from typing import Any
 
 from foundry.session.commands import COMMANDS
+from foundry.session.terminal import quiet_keys, suspend, typed_ahead
 
 MARK = "\u276f "
 
@@ -16,9 +19,16 @@ def prompt_line(models: Callable[[], Sequence[str]]) -> Any:
     Enter sends, Alt+Enter and Ctrl+J make a new line, pasted lines stay lines.
     """
     from prompt_toolkit import PromptSession
+    from prompt_toolkit.application import run_in_terminal
     from prompt_toolkit.completion import Completer, Completion
+    from prompt_toolkit.input.vt100 import Vt100Input
     from prompt_toolkit.key_binding import KeyBindings
     from prompt_toolkit.output import create_output
+
+    class Keys(Vt100Input):
+        def cooked_mode(self) -> AbstractContextManager[None]:
+            """Keep Enter being Enter while something is said above the prompt, too."""
+            return quiet_keys()
 
     class Commands(Completer):
         def get_completions(self, document: Any, complete_event: Any) -> Iterator[Any]:
@@ -40,15 +50,17 @@ def prompt_line(models: Callable[[], Sequence[str]]) -> Any:
     @keys.add("escape", "enter")
     @keys.add("c-j")
     def _new_line(event: Any) -> None:
-        if event.app.render_counter <= 1:  # typed before the prompt stood: the terminal made a line feed of Enter
-            event.current_buffer.validate_and_handle()
-        else:
-            event.current_buffer.insert_text("\n")
+        event.current_buffer.insert_text("\n")
+
+    @keys.add("c-z")
+    def _suspend(event: Any) -> None:
+        run_in_terminal(suspend)
 
     output: Any = create_output()
     output.enable_cpr = False  # a terminal that does not answer would hold up the first prompt for two seconds and be told so
     return PromptSession(
         MARK,
+        input=Keys(sys.stdin),
         output=output,
         multiline=True,
         prompt_continuation="  ",
@@ -59,5 +71,16 @@ def prompt_line(models: Callable[[], Sequence[str]]) -> Any:
         reserve_space_for_menu=4,
         include_default_pygments_style=False,
         enable_open_in_editor=False,
-        enable_suspend=True,
     )
+
+
+def take_typed(line: Any) -> None:
+    """Let `line` begin with what was typed before it stood, of whose Enters the terminal has made line feeds."""
+    from prompt_toolkit.input.typeahead import store_typeahead
+    from prompt_toolkit.input.vt100_parser import Vt100Parser
+
+    keys: list[Any] = []
+    parser = Vt100Parser(keys.append)
+    parser.feed(typed_ahead().replace("\n", "\r"))
+    parser.flush()
+    store_typeahead(line.input, keys)

@@ -47,12 +47,28 @@ def signals(heard: Callable[[int], object], *numbers: int) -> Iterator[None]:
 
 @contextlib.contextmanager
 def quiet_keys() -> Iterator[None]:
-    """Keep keys from the screen while an answer comes; Ctrl+C still works, what was typed is typed at the next prompt.
+    """Keep keys from the screen between prompts; Ctrl+C still works, what was typed is typed at the next prompt.
 
     Enter stays Enter: as the line end that a terminal makes of it, it would be a new line there and send nothing.
     """
     with _keys(lambda t: (0, t.ICRNL, t.ECHO | t.ICANON, 0)):
         yield
+
+
+def typed_ahead() -> str:
+    """Return what was typed and is not read yet."""
+    import select
+
+    typed = b""
+    while select.select([sys.stdin], [], [], 0)[0] and (more := os.read(sys.stdin.fileno(), 4096)):
+        typed += more
+    return typed.decode("utf-8", "replace")
+
+
+def suspend() -> None:
+    """Stop until the shell goes on with us; it finds a terminal that shows what is typed."""
+    with _keys(_seen_line):
+        os.kill(0, signal.SIGTSTP)
 
 
 def _seen_line(t: Any) -> tuple[int, int, int, int]:
