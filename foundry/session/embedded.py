@@ -1,4 +1,4 @@
-"""The embedded model in a session: connected to where it was handed over, started again when its process has gone."""
+"""The embedded model in a session: connected to where it was handed over, started when it is asked and not there."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from foundry.console import Silent
 from foundry.errors import NotReadyError, ProviderError
 from foundry.messages import Message, Notice, ToolSpec
-from foundry.models.model import Model, Piece
+from foundry.models.model import Model, ModelInfo, Piece
 
 if TYPE_CHECKING:
     from foundry.agent.handoff import Handoff
@@ -21,18 +21,20 @@ _GONE = "The embedded model has stopped; it is started again."
 
 
 class Revived:
-    """A model whose process may end under it: when nobody answers, `again` brings another connection, once a request."""
+    """A model whose process may not be there yet or end under it: `start` brings a connection, once more a request at most."""
 
-    def __init__(self, model: Model, again: Callable[[], Model]) -> None:
-        self.info = model.info
+    def __init__(self, info: ModelInfo, start: Callable[[], Model], model: Model | None = None) -> None:
+        self.info = info
         self._model = model
-        self._again = again
+        self._start = start
 
     async def stream(self, messages: Sequence[Message], tools: Sequence[ToolSpec]) -> AsyncGenerator[Piece, None]:
-        """Yield the model's answer. Raises ProviderError, or what `again` raises."""
-        import asyncio
+        """Yield the model's answer. Raises ProviderError, or what `start` raises."""
+        from foundry.plugins.strict import in_thread
 
-        pieces: Any = self._model.stream(messages, tools)
+        model: Model = self._model or await in_thread(self._start)
+        self._model = model
+        pieces: Any = model.stream(messages, tools)
         try:
             async with aclosing(pieces):
                 async for piece in pieces:
@@ -42,39 +44,50 @@ class Revived:
             if error.fault != "connection":
                 raise
         yield Notice(_GONE)
-        await self._model.close()
-        self._model = await asyncio.to_thread(self._again)
-        second: Any = self._model.stream(messages, tools)
+        await model.close()
+        model = self._model = await in_thread(self._start)
+        second: Any = model.stream(messages, tools)
         async with aclosing(second):
             async for piece in second:
                 yield piece
 
     async def close(self) -> None:
         """Let go of the connection."""
-        await self._model.close()
+        if self._model:
+            await self._model.close()
 
 
 def connected(
-    name: str, choice: Choice, keys: Mapping[str, str], settings: Settings, handoff: Handoff | None, *, later: bool
+    name: str,
+    choice: Choice,
+    keys: Mapping[str, str],
+    settings: Settings,
+    handoff: Handoff | None,
+    *,
+    later: bool = False,
+    lazily: bool = False,
 ) -> Model:
     """Return the chosen model ready to be asked; the embedded one is started where it was not handed to the agent `name`.
 
-    `later` in a session the address that was handed over may hold no more.
+    `later` in a session the address that was handed over may hold no more. `lazily` it is started by the first request alone.
 
     Raises FoundryError for whatever is missing.
     """
-    from foundry.models.catalog import connect
+    from foundry.models.catalog import connect, describe
 
     if not choice.name.startswith("local:"):
         return connect(choice, keys, settings, None)
     if handoff is None or not handoff.python:
         raise NotReadyError("the embedded model is started by Foundry's own command", f"Use: foundry run {name}")
 
-    def again() -> Model:
+    def start() -> Model:
         return connect(choice, keys, settings, _started(choice, settings, handoff.python))
 
+    if lazily:
+        return Revived(describe(choice.name, settings), start)
     handed = None if later else _handed(choice, settings, handoff)
-    return Revived(connect(choice, keys, settings, handed) if handed else again(), again)
+    model = connect(choice, keys, settings, handed) if handed else start()
+    return Revived(model.info, start, model)
 
 
 def _handed(choice: Choice, settings: Settings, handoff: Handoff) -> LocalAddress | None:

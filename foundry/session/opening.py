@@ -113,11 +113,12 @@ def get_ready(opening: Opening, ask: Ask | None, named: str = "") -> Ready:
     definition = load_definition(opening.folder.config)
     keys, settings = _environment(opening, definition)
     assert opening.redactor
+    serves, later = opening.options.mcp == "serve", bool(named)
     try:
         choice = _choice(opening, definition, keys, settings, named)
-        model: Model = connected(opening.folder.name, choice, keys, settings, opening.handoff, later=bool(named))
+        model: Model = connected(opening.folder.name, choice, keys, settings, opening.handoff, later=later, lazily=serves)
     except NotReadyError as error:
-        if opening.options.mcp != "serve":  # then its tools can be called all the same
+        if not serves:  # then its tools can be called all the same
             raise
         from foundry.session.mcp.no_model import NoModel
 

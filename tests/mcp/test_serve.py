@@ -130,6 +130,24 @@ def test_an_agent_without_a_model_still_serves_its_tools(agent: Any, env: dict[s
     assert "OPENAI_API_KEY" in text(asked)
 
 
+def test_the_embedded_model_is_looked_for_when_it_is_asked_and_not_before(
+    agent: Any, env: dict[str, str], tmp_path: Path
+) -> None:
+    agent("scout", model="local:coder-0.5b")
+    (tmp_path / "cache").mkdir()
+
+    async def work(session: ClientSession, _: Any) -> Any:
+        now = await session.call_tool("scout-clock-now", {})
+        kept = [*(tmp_path / "cache").rglob("*.gguf*"), *Path(env["XDG_STATE_HOME"]).rglob("lease")]
+        return now, kept, await session.call_tool("scout-ask", {"prompt": "hi"})
+
+    now, kept, asked = served("scout", env={**env, "XDG_CACHE_HOME": str(tmp_path / "cache")}, work=work)
+    assert not now.isError
+    assert kept == []
+    assert asked.isError
+    assert "foundry model pull" in text(asked)
+
+
 def test_a_cancelled_request_cancels_the_turn_and_the_next_one_is_answered(agent: Any, env: dict[str, str]) -> None:
     agent("scout", {"text": "slow " * 200, "chunk": 1, "delay": 0.05}, {"text": "Quick."})
 

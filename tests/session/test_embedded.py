@@ -1,4 +1,4 @@
-"""The embedded model that ends in the middle of a session."""
+"""The embedded model that ends in the middle of a session, or is not there before it is asked."""
 
 from __future__ import annotations
 
@@ -21,9 +21,11 @@ from foundry.session.session import Session
 from foundry.session.toolbox import Toolbox
 from tests.model_server import model_server
 
+TINY = ModelInfo("local:tiny", 8_000)
+
 
 def at(url: str) -> Model:
-    return KernelChat(ModelInfo("local:tiny", 8_000), Door("local:tiny", url))
+    return KernelChat(TINY, Door("local:tiny", url))
 
 
 def gone() -> str:
@@ -31,11 +33,11 @@ def gone() -> str:
         return server.url
 
 
-def talk(again: Callable[[], Model], *lines: str) -> list[Event]:
-    """Say the lines to a model that has gone, and return what happens."""
+def talk(again: Callable[[], Model], *lines: str, there: Model | None = None) -> list[Event]:
+    """Say the lines to a model that is `there`, perhaps no more, and return what happens."""
 
     async def play() -> list[Event]:
-        model = Revived(at(gone()), again)
+        model = Revived(TINY, again, there)
         session = Session(model, Toolbox((), Redactor({})), Approvals("run"), limits=Limits(retries=0))
         events: list[Event] = []
         for line in lines:
@@ -49,7 +51,7 @@ def talk(again: Callable[[], Model], *lines: str) -> list[Event]:
 
 def test_it_is_started_again_once_and_that_is_said() -> None:
     with model_server([{"text": "Back: {user}"}], loop=True) as server:
-        events = talk(lambda: at(server.url), "one", "two")
+        events = talk(lambda: at(server.url), "one", "two", there=at(gone()))
 
     assert [event.answer for event in events if isinstance(event, TurnEnded)] == ["Back: one", "Back: two"]
     assert [event.text for event in events if isinstance(event, Notice)] == [
@@ -64,7 +66,24 @@ def test_where_it_cannot_be_had_again_the_turn_fails_with_what_to_do(fault: bool
             raise NotReadyError("the weights are gone", "foundry model pull local")
         return at(gone())
 
-    failed = [event for event in talk(again, "one") if isinstance(event, Failed)]
+    failed = [event for event in talk(again, "one", there=at(gone())) if isinstance(event, Failed)]
 
     assert len(failed) == 1
     assert "foundry model" in failed[0].hint
+
+
+def test_the_first_request_starts_it_where_it_is_not_there() -> None:
+    with model_server([{"text": "Here: {user}"}], loop=True) as server:
+        starts = []
+
+        def start() -> Model:
+            starts.append(server.url)
+            return at(server.url)
+
+        assert not talk(start)
+        assert not starts
+        events = talk(start, "one", "two")
+
+    assert [event.answer for event in events if isinstance(event, TurnEnded)] == ["Here: one", "Here: two"]
+    assert len(starts) == 1
+    assert not [event for event in events if isinstance(event, Notice)]

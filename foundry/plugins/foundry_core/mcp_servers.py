@@ -16,7 +16,7 @@ from foundry.console import Block, Progress, Table
 from foundry.errors import NotFoundError, NotReadyError, UsageError
 from foundry.files import nearest
 from foundry.plugins.built_ins import BUILT_INS
-from foundry.plugins.foundry_core.run_agent import Consent, run_agent
+from foundry.plugins.foundry_core.run_agent import run_agent
 from foundry.plugins.loader import RESERVED
 from foundry.settings import Settings
 
@@ -173,7 +173,6 @@ def serve_agents(
     folder: str = "",
     settings: Settings,
     progress: Progress,
-    consent: Consent | None = None,
 ) -> int:
     """Serve agents and their tools over standard input and output until the input ends; none named is all that are ready.
 
@@ -185,9 +184,7 @@ def serve_agents(
     if not wanted:
         raise NotReadyError(f"no agent in {home.agents} is ready to be served", "Make one: foundry create NAME")
     if len(wanted) == 1:
-        return run_agent(
-            home, wanted[0], mode=mode, folder=folder or None, mcp="serve", settings=settings, progress=progress, consent=consent
-        )
+        return run_agent(home, wanted[0], mode=mode, folder=folder or None, mcp="serve", settings=settings, progress=progress)
     from foundry.plugins.foundry_core.mcp_gateway import serve_together
 
     words = ("--mode", mode, "--home", str(home.path), *(("--folder", folder) if folder else ()))

@@ -74,9 +74,8 @@ def run_agent(
     settings = with_env_file(settings, read_env(agent.env_file))
     settings = settings.over("agent", {"model": definition.model or None}).over("flag", {"model": model or None})
     keys = _keys(agent, home, definition)
-    choice, local = (
-        (Choice("", ""), None) if mcp.startswith(("trust", "login")) else _thinks(keys, settings, progress, consent, bool(mcp))
-    )
+    choice = _choice(keys, settings, mcp)
+    local = None if mcp else _local(choice, settings, progress, consent)  # served, it is started by the first who asks it
     work = os.path.abspath(options.folder or agent.path / definition.folder)  # noqa: PTH100
     handoff = Handoff(
         _given(choice, definition, keys),
@@ -139,17 +138,16 @@ def _keys(agent: AgentFolder, home: Home, definition: AgentDefinition) -> dict[s
     return {name: value for name, (value, _) in found.items()}
 
 
-def _thinks(
-    keys: Mapping[str, str], settings: Settings, progress: Progress, consent: Consent | None, optional: bool
-) -> tuple[Choice, dict[str, Any] | None]:
-    """Return the model chosen and, where it is the embedded one, its address. Raises NotReadyError unless it is `optional`."""
+def _choice(keys: Mapping[str, str], settings: Settings, mcp: str) -> Choice:
+    """Return the model chosen; an agent that is served can do without one. Raises NotReadyError otherwise."""
+    if mcp not in ("", "serve"):
+        return Choice("", "")
     try:
-        choice = choose("", keys, settings)
-        return choice, _local(choice, settings, progress, consent)
+        return choose("", keys, settings)
     except NotReadyError:
-        if not optional:
+        if not mcp:
             raise
-        return Choice("", ""), None
+        return Choice("", "")
 
 
 def _local(choice: Choice, settings: Settings, progress: Progress, consent: Consent | None) -> dict[str, Any] | None:
