@@ -48,11 +48,11 @@ def test_no_limit_is_zero(gate: Gates) -> None:
 
 
 def test_the_time_of_a_run_is_that_of_its_turns(gate: Gates) -> None:
-    one = gate(steps=[{"text": "slow", "delay": 0.15}, {"text": "never", "delay": 5}, {"text": "never"}], run_timeout=0.5)
+    one = gate(steps=[{"text": "slow", "delay": 0.15}, {"text": "never", "delay": 9}, {"text": "never"}], run_timeout=1.5)
     assert one.room.say("a").stop == "done"
-    time.sleep(0.4)  # the person thinks
+    time.sleep(1.4)  # the person thinks
     began = time.monotonic()
     assert one.room.say("b").stop == "limit"
-    assert time.monotonic() - began < 2
+    assert 1 < time.monotonic() - began < 5
     assert one.room.say("c").stop == "limit"
     assert any("run_timeout" in notice.text for notice in one.room.of(Notice))

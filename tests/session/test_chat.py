@@ -85,7 +85,7 @@ def test_escape_codes_of_a_model_are_written_out(chat: Chats) -> None:
 
 
 def test_ctrl_c_stops_an_answer_keeps_it_and_the_next_turn_is_valid(chat: Chats) -> None:
-    slow = {"text": "one two three four five six seven eight", "chunk": 4, "delay": 0.2}
+    slow = {"text": f"one two three {'and on ' * 20}eight", "chunk": 4, "delay": 0.2}
     one = chat(slow, {"text": "Going on."})
     one.until(PROMPT)
     one.line("count")
@@ -138,7 +138,8 @@ def test_slash_commands(chat: Chats) -> None:
 
 
 def test_an_own_tool_asks_and_what_was_typed_before_does_not_answer(chat: Chats) -> None:
-    call = {"calls": [{"name": "own.touch", "arguments": {"path": "a.txt"}}], "text": "I will.", "chunk": 1, "delay": 0.1}
+    plan = "I will, and here is why, at some length."
+    call = {"calls": [{"name": "own.touch", "arguments": {"path": "a.txt"}}], "text": plan, "chunk": 1, "delay": 0.1}
     one = chat(call, {"text": "Result: {result}"})
     one.until(PROMPT)
     one.line("go")
@@ -282,7 +283,7 @@ def test_a_key_set_meanwhile_is_there_for_the_next_model(chat: Chats, tmp_path: 
 
 
 def test_ctrl_c_while_it_still_loads_takes_back_the_question_only(chat: Chats) -> None:
-    one = chat({"text": "You said: {user}.", "delay": 0.5})
+    one = chat({"text": "You said: {user}.", "delay": 2})
     one.until(PROMPT)
     one.line("early")
     one.until("…")
