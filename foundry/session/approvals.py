@@ -24,10 +24,12 @@ from foundry.plugins.action import action_of
 from foundry.plugins.api import Plan, Preview, ToolError
 from foundry.plugins.cards import TO_ACCEPT
 from foundry.plugins.strict import BoundTool
+from foundry.session.allowed import Allowed
 
 _UNSEEN = Preview("")
 _MOST_CHANGES = 20  # times that a person may change one call's arguments
 _DECLINED = "The user declined this call."
+_CARRIES = "This run has read what is here and what strangers wrote: look at what this sends."
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +102,7 @@ class Approvals:
         work: Path | None = None,
         entrance: str = "",
         run: str = "",
-        always: list[Grant] | None = None,
+        always: Allowed | None = None,
     ) -> None:
         self.mode = mode
         self.rules = tuple(rules)
@@ -108,7 +110,7 @@ class Approvals:
         self._folder = folder
         self._work = work or Path()
         self._about = {"run": run, "entrance": entrance}
-        self._always = [] if always is None else always
+        self._always = always or Allowed()
         self._one_at_a_time = asyncio.Lock()
 
     def could_allow(self, tool: BoundTool) -> bool:
@@ -117,7 +119,7 @@ class Approvals:
         verdicts = {TABLE[self.mode][column] for column in action.columns}
         if "deny" in verdicts or self._ruling(action).verdict == "deny":
             return False
-        return "ask" not in verdicts or self._ask is not None or bool(self.rules or self._grants() or self._always)
+        return "ask" not in verdicts or self._ask is not None or bool(self.rules or self._grants() or self._always.grants)
 
     async def decide(self, tool: BoundTool, arguments: Mapping[str, Any], *, repeated: int = 0) -> Granted:
         """Return whether the call may run, and with what; `repeated` is how often it has given the same result already.
@@ -156,7 +158,7 @@ class Approvals:
         return Ruling("allow", "mode", "It works on a copy of the agent's code that counts for nothing yet.")
 
     def _ruling(self, action: Action) -> Ruling:
-        return rule(self.mode, action, self.rules, self._grants(), self._always)
+        return rule(self.mode, action, self.rules, self._grants(), self._always.grants)
 
     def _accepted(self, tool: BoundTool) -> bool:
         """Return whether what an own plugin says of its effects counts, and was not taken back since it was loaded."""
@@ -193,6 +195,8 @@ class Approvals:
         why = ruling.reason
         if repeated:
             why = f"This same call has given the same result {repeated} times already."
+        if self._always.could_carry and "network" in action.columns:
+            why = f"{why} {_CARRIES}"
         always = ""
         if not repeated and self._ask and may_always(action, ruling):
             always = f"{tool.spec.id} for {action.scope}" if action.scope else f"every call of {tool.spec.id}"
@@ -213,7 +217,7 @@ class Approvals:
             return self._settled(call, Decision(True, "person", reason))
         if answer.kind == "always" and question.always:
             grant = self._grant(call.action)
-            self._always.append(grant)
+            self._always.add(grant, call.action)
             return self._settled(call, Decision(True, "person", f"{reason}, always in this session"), grant_name(grant))
         if answer.kind == "always_agent" and question.lasting and self._folder:
             grant = self._grant(call.action)
@@ -239,6 +243,8 @@ class Approvals:
                 record(self._folder, self._entry(call, decision, named, said or decision.reason))
             except (OSError, FoundryError) as error:
                 decision = Decision(False, "nobody", f"No decision can be recorded, so none is made: {error}")
+        if decision.allowed:
+            self._always.note(call.action, call.tool.effects, call.tool.origin)
         return Granted(decision, call.arguments, call.plan)
 
     def _entry(self, call: _Call, decision: Decision, named: str, reason: str) -> dict[str, Any]:

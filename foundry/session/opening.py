@@ -16,12 +16,12 @@ from foundry.agent.options import RunOptions
 from foundry.console import Console
 from foundry.errors import NotReadyError, UsageError
 from foundry.messages import RunStarted
+from foundry.session.allowed import Allowed
 from foundry.settings import Settings, cache_folder, load_settings, state_folder
 
 if TYPE_CHECKING:
     from foundry.agent.definition import AgentDefinition
     from foundry.agent.secrets import Redactor
-    from foundry.agent.standing import Grant
     from foundry.models.catalog import Choice
     from foundry.models.model import Model
     from foundry.plugins.api import Variables
@@ -46,7 +46,7 @@ class Opening:
     redactor: Redactor | None = None
     held: int = -1  # the handle of the lock that holds the agent for this run
     servers: Servers | None = None  # the MCP servers of this run, once it is known that there are any
-    always: list[Grant] = field(default_factory=list)  # what the person allowed for as long as this run goes on
+    always: Allowed = field(default_factory=Allowed)  # what the person allowed for as long as this run goes on
 
     def close(self) -> None:
         """End what was started for this run."""

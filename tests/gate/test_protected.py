@@ -13,12 +13,14 @@ from hypothesis import strategies as st
 
 from foundry.agent.definition import AgentDefinition, ApprovalRule
 from foundry.agent.folder import AgentFolder
+from foundry.agent.policy import Action
 from foundry.agent.secrets import Redactor
 from foundry.agent.standing import Grant, change_standing, decisions_file, standing_of
 from foundry.messages import ToolDecided
 from foundry.models.model import ModelInfo
 from foundry.models.scripted import ScriptedModel, script
 from foundry.plugins.api import is_protected, is_trusted, plain_name
+from foundry.session.allowed import Allowed
 from foundry.session.approvals import Approvals
 from foundry.session.limits import Limits
 from foundry.session.session import Session
@@ -77,7 +79,8 @@ def session(folder: AgentFolder, work: Path, calls: list[dict[str, Any]], ask: A
     always = [Grant(f"read_write_code.{one}", f"files in {work.resolve()}", "") for one in ("write_file", "move", "delete")]
     change_standing(folder, lambda old: old.__class__(old.path, "made", grants=tuple(always)))
     rules = (ApprovalRule("allow"), ApprovalRule("allow", paths=("**", "/**")))
-    approvals = Approvals(mode, ask, folder=folder, rules=rules, work=work, always=list(always))
+    session = Allowed({one: Action(one.tool, frozenset(("writes",))) for one in always})
+    approvals = Approvals(mode, ask, folder=folder, rules=rules, work=work, always=session)
     model = ScriptedModel(
         script({"steps": [*({"calls": [one]} for one in calls), {"text": "ok"}]}), ModelInfo("scripted:t", 32_000)
     )

@@ -14,7 +14,7 @@ class Clock:
     """Tells the time."""
 
     @kernel_function(description="Current date, time and weekday.")
-    @effects("reads")
+    @effects()
     def now(self, timezone: Annotated[str, "Such as Europe/Berlin; empty: local"] = "") -> str:
         """Return the time on one line with its offset from UTC. Raises ToolError for an unknown zone, naming the nearest."""
         asked = timezone.strip()
