@@ -31,6 +31,10 @@ class Allowed:
         """Whether what strangers wrote may have the model send away what it read here."""
         return self._read_here and self._read_there
 
+    def read_unknown(self) -> None:
+        """Take it that everything was read: the run goes on in a new process, which does not know."""
+        self._read_here = self._read_there = True
+
     def add(self, grant: Grant, action: Action) -> None:
         """Keep what was given for this call."""
         self._grants[grant] = action

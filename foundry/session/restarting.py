@@ -33,6 +33,7 @@ def go_on(opening: Opening, ready: Ready) -> bool:
         return False
     ready.session.history[:] = [_message(one) for one in talk["history"]]
     ready.session.usage = Usage(**talk["usage"])
+    opening.always.read_unknown()
     return True
 
 

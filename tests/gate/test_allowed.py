@@ -125,3 +125,10 @@ def test_no_always_for_the_network_survives_the_moment(calls: list[tuple[frozens
     if at < len(calls):
         assert Grant("x.z", "s", "now") in run.grants
         assert (Grant("x.y", "s", "now") in run.grants) == (given_knowing or not run.could_carry)
+
+
+def test_a_run_that_goes_on_in_another_process_counts_as_having_read_both(gate: Gates) -> None:
+    run, person = Allowed(), Said(["always"])
+    run.read_unknown()
+    assert by(gate, FETCH, READ, FETCH, person=person, always=run) == ["person", "mode", "grant"]
+    assert TOLD in person.asked[0].why
