@@ -9,6 +9,9 @@ from typing import Any
 
 from foundry.messages import ToolCall, Usage
 
+REPEATS = "repeats"
+_SAME = 160
+
 
 @dataclass
 class _Growing:
@@ -32,8 +35,21 @@ class Answer:
 
     @property
     def truncated(self) -> bool:
-        """Whether the provider's length limit ended the answer; then calls in it may be partial."""
-        return self.finish == "length"
+        """Whether the provider's length limit ended the answer, or we did; then calls in it may be partial."""
+        return self.finish in ("length", REPEATS)
+
+    @property
+    def repeats(self) -> bool:
+        """Whether the text has come to say the same over and over, as small models do without end.
+
+        It is so when its last 160 characters, and its last three periods, are what stands one period before them.
+        """
+        text = self.text
+        if len(text) <= 2 * _SAME:
+            return False
+        period = len(text) - _SAME - text.rfind(text[-_SAME:], 0, -1)
+        span = max(_SAME, 3 * period)
+        return period <= _SAME and text[-span:] == text[-span - period : -period]
 
     @property
     def text(self) -> str:

@@ -9,15 +9,16 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from foundry.errors import ProviderError
-from foundry.messages import Answered, Message, PromptProgress, TextDelta, ToolCall, ToolSpec
+from foundry.messages import Answered, Message, Notice, PromptProgress, TextDelta, ToolCall, ToolSpec
 from foundry.models import history, kernel_service, recover
-from foundry.models.answer import Answer
+from foundry.models.answer import REPEATS, Answer
 from foundry.models.faults import Door, cut, from_exception
 from foundry.models.model import ModelInfo, Piece
 from foundry.models.scripted import tokens
 
 SMALL: Mapping[str, Any] = {"temperature": 0.0, "max_tokens": 512}
 _FIRST, _FINE = 3, ("boolean", "integer", "number")
+_REPEATED = "The model began to say the same over and over, so it was stopped."
 _REFUSED_FORMAT = "does not match the expected"
 
 
@@ -64,18 +65,24 @@ class KernelChat:
     async def _pieces(
         self, messages: list[Message], offered: Sequence[ToolSpec], tools: Sequence[ToolSpec], answer: Answer
     ) -> AsyncGenerator[Piece, None]:
-        watch = self.info.tier == "small" and bool(tools)
+        small = self.info.tier == "small"
+        watch = small and bool(tools)
         shown = 0
         try:
             async with aclosing(self._service.ask(messages, offered, self._settings(offered), answer)) as stream:
                 async for piece in stream:
                     if isinstance(piece, PromptProgress):
                         yield piece
-                    elif not watch:
+                        continue
+                    if not watch:
                         yield TextDelta(piece)
                     elif (until := recover.held_back(answer.text)) > shown:
                         yield TextDelta(answer.text[shown:until])
                         shown = until
+                    if small and answer.repeats:
+                        answer.finish = REPEATS
+                        yield Notice(_REPEATED)
+                        break
         except ProviderError:
             raise
         except Exception as error:

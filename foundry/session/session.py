@@ -31,6 +31,7 @@ from foundry.session.window import Window, turns
 
 INTERRUPTED = "[interrupted]"
 _NO_ANSWER = "[no answer]"
+_CUT = "what the model wrote was cut off at its length limit"
 _LAST_WORD = Message("user", "[No more tool calls are possible now. Answer with what you have.]")
 
 
@@ -137,6 +138,8 @@ class Session:
             if not calls or last:
                 if not turn.answer:
                     yield Notice("The model's answer was empty.")
+                if answered.truncated:
+                    turn.tally.over = turn.tally.over or _CUT
                 return
             turn.round = CallRound(calls, self.tools, self.approvals, turn.tally, turn.deadline)
             async with aclosing(turn.round.run(truncated=answered.truncated)) as events:

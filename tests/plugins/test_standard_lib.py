@@ -158,6 +158,8 @@ def test_a_pattern_and_a_folder_narrow_the_list(lib: Workshop) -> None:
         == "No file's name in '.' matches '*.rs'; search looks inside files."
     )
     assert lib.call("read_write_code.list_files", path="src/one.py") == "error: src/one.py is a file. Use read_file."
+    found = lib.call("read_write_code.list_files", path="src", pattern="i*")
+    assert found == "No file's name in 'src' matches 'i*', but these folders' names do: src/in/."
 
 
 def test_what_gitignore_names_is_left_out_and_said(lib: Workshop) -> None:

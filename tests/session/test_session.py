@@ -109,8 +109,17 @@ def test_parameters_may_be_called_like_those_of_semantic_kernel(room: Sessions) 
 
 def test_a_message_cut_at_its_length_limit_runs_no_tool(room: Sessions) -> None:
     one = room({"text": "I will", "calls": [call("desk.add", a=1)], "finish": "length"}, {"text": "ok"})
-    one.say("go")
+    end = one.say("go")
     assert one.desk.done == []
+    assert (end.stop, end.answer) == ("limit", "I will")
+
+
+def test_an_answer_cut_at_its_length_limit_is_said_to_be_and_the_next_turn_is_whole(room: Sessions) -> None:
+    one = room({"text": "Once upon a", "finish": "length"}, {"text": "time."})
+    assert one.say("tell").stop == "limit"
+    (told,) = one.of(Notice)
+    assert told.text == "The turn ends here: what the model wrote was cut off at its length limit."
+    assert (one.say("go on").stop, one.of(Notice)) == ("done", [])
 
 
 def test_secrets_are_taken_out_of_what_goes_to_the_model(room: Sessions) -> None:

@@ -56,10 +56,13 @@ class ReadWriteCode:
             raise ToolError(f"{self.context.name(target)} is a file. Use read_file.")
         found = _Found(self.context, target, pattern)
         if not found.files:
-            return (
-                f"No file's name in {self.context.name(target)!r} matches {pattern!r}; search looks inside files."
-                + found.left_out()
+            where = self.context.name(target)
+            folders = (
+                f", but these folders' names do: {', '.join(found.folders[:10])}"
+                if found.folders
+                else "; search looks inside files"
             )
+            return f"No file's name in {where!r} matches {pattern!r}{folders}.{found.left_out()}"
         return "\n".join(found.lines(_MOST_LINES)) + found.left_out()
 
     @kernel_function(description="Write a text file, new or from scratch.")
@@ -149,6 +152,7 @@ class _Found:
         self.skipped: list[str] = []
         self.ignored: list[str] = []
         self.cut = False
+        self.folders: list[str] = []
         self.files: list[tuple[str, int]] = []
         self.prefix = "" if context.name(top) == "." else context.name(top) + "/"
         for one in self._walk(top, "", Ignored.at(context, top)):
@@ -172,6 +176,8 @@ class _Found:
             elif ignored.leaves_out(self.prefix + name, is_folder):
                 self.ignored.append(name)
             elif is_folder:
+                if self.wanted is not None and self.wanted(name):
+                    self.folders.append(f"{self.prefix}{name}/")
                 yield from self._walk(Path(one.path), name + "/", ignored.inside(f"{self.prefix}{name}/"))
             elif self.wanted is None or self.wanted(name):
                 with suppress(OSError):  # gone since
