@@ -8,12 +8,14 @@ import os
 import re
 import socket
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from foundry.plugins.api import ToolError
 from foundry.plugins.built_ins import needs
+from foundry.plugins.standard_lib import database_mysql as mysql
 from foundry.text import one_line
 
 if TYPE_CHECKING:
@@ -30,15 +32,18 @@ _KINDS = {
 }
 _PORTS = {"postgresql+psycopg": 5432, "mysql+pymysql": 3306}
 # What an address may say beside its host: nothing by which it would lead to another host or to files of this machine.
-_ALLOWED = frozenset(
-    ("sslmode", "sslrootcert", "application_name", "charset", "ssl_ca", "ssl_verify_cert", "ssl_verify_identity")
-)
+_ALLOWED = {
+    "postgresql+psycopg": frozenset(("sslmode", "sslrootcert", "application_name")),
+    "mysql+pymysql": mysql.TLS | {"charset"},
+}
 _ROWS = frozenset(("select", "with", "values", "table"))
 _TELLS = frozenset(("explain", "show", "describe", "desc"))
 # Blanks and such comments as every server takes for one: neither with another inside, nor with a line end that is none for some.
 _LEADING = re.compile(r"(?:\s+|--[^\r\n]*(?:\r?\n|$)|/\*(?:(?!/\*).)*?\*/|\()*", re.DOTALL)
-# What makes a file on MySQL's server, and its comments that are carried out, which could hide that and much else.
-_OF_MYSQL = re.compile(r"outfile|dumpfile|/\*M?!", re.IGNORECASE)
+# What makes or reads a file on MySQL's server, and its comments that are carried out, which could hide that, or lift its bounds.
+_OF_MYSQL = re.compile(r"outfile|dumpfile|load_file|/\*M?!|/\*\+", re.IGNORECASE)
+_NO_CHANGES = ("begin", "start", "commit", "rollback", "abort", "end", "savepoint", "prepare", "copy", "lock")
+_NO_CHANGES_OF_MYSQL = ("xa", "if", "case", "loop", "while", "repeat", "for")  # MariaDB takes many statements as one in these
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,13 +55,14 @@ class Server:
 
     def read(self, sql: str, parameters: Sequence[Any], most: int) -> dict[str, Any]:
         """Return the rows of a statement that only reads. Raises ToolError."""
-        word = first_word(sql)
-        if word not in _ROWS | _TELLS or (self.url.drivername.startswith("mysql") and _OF_MYSQL.search(sql)):
-            raise ToolError(
-                "query only reads: SELECT, WITH, VALUES, EXPLAIN or SHOW. Use execute for a statement that changes something."
-            )
+        self._accept_read(sql)
         with self._connected(reads=True) as connection:
-            if word in _TELLS and connection.dialect.name == "postgresql":
+            if self.is_mysql:
+                whole = mysql.filled(connection, sql, parameters)
+                self._accept_read(whole)
+                with mysql.streamed(connection, whole) as cursor:
+                    return _answer(cursor, most)
+            if first_word(sql) in _TELLS:
                 return _prepared(connection, sql, parameters, most)
             options = connection.execution_options(stream_results=True, max_row_buffer=_AT_ONCE, no_parameters=not parameters)
             with contextlib.closing(options.exec_driver_sql(sql, tuple(parameters) if parameters else None)) as found:
@@ -64,26 +70,47 @@ class Server:
 
     def write(self, sql: str, parameters: Sequence[Any], most: int) -> dict[str, Any]:
         """Do one statement in a transaction of its own and return its rows and how many it changed. Raises ToolError."""
-        if first_word(sql) in ("begin", "start", "commit", "rollback", "abort", "end", "savepoint", "prepare", "copy", "lock"):
+        self._accept_write(sql)
+        with self._connected(reads=False) as connection:
+            if self.is_mysql:
+                whole = mysql.filled(connection, sql, parameters)
+                self._accept_write(whole)
+                answer = _changed(connection, whole, most)
+            else:
+                answer = _prepared(connection, sql, parameters, most)
+            connection.commit()
+            return answer
+
+    @property
+    def is_mysql(self) -> bool:
+        return self.url.drivername.startswith("mysql")
+
+    def _accept_read(self, sql: str) -> None:
+        if first_word(sql) not in _ROWS | _TELLS:
+            raise ToolError(
+                "query only reads: SELECT, WITH, VALUES, EXPLAIN or SHOW. Use execute for a statement that changes something."
+            )
+        if self.is_mysql and (odd := _OF_MYSQL.search(sql)):
+            raise ToolError(
+                f"query only reads, and {odd.group()} may do more on this server: no files, no /*! and no /*+. Leave it out."
+            )
+
+    def _accept_write(self, sql: str) -> None:
+        word = first_word(sql)
+        if word in _NO_CHANGES or (self.is_mysql and word in _NO_CHANGES_OF_MYSQL):
             raise ToolError(
                 "execute does one statement in a transaction of its own, and no COPY. Give an INSERT, UPDATE, DELETE, …"
             )
-        with self._connected(reads=False) as connection:
-            if connection.dialect.name == "postgresql":
-                answer = _prepared(connection, sql, parameters, most)
-            else:
-                options = connection.execution_options(no_parameters=not parameters)
-                found = options.exec_driver_sql(sql, tuple(parameters) if parameters else None)
-                answer = _taken(list(found.keys()), found, most) if found.returns_rows else _taken([], None, most)
-                answer["changes"] = max(found.rowcount, 0)
-            connection.commit()
-            return answer
+        if self.is_mysql and re.search(r"/\*M?!", sql, re.IGNORECASE):
+            raise ToolError("execute takes no /*! comments: this server carries them out. Write what they say as it is.")
 
     def tables(self, most: int) -> dict[str, Any]:
         """Return what tables and views the default schema has. Raises ToolError."""
         from sqlalchemy import inspect
 
         with self._connected(reads=True) as connection:
+            if self.is_mysql:
+                return mysql.tables(connection, most)
             looked = inspect(connection)
             named = [("table", one) for one in looked.get_table_names()] + [("view", one) for one in looked.get_view_names()]
             found = []
@@ -98,9 +125,11 @@ class Server:
         from sqlalchemy import NullPool, create_engine
         from sqlalchemy.exc import SQLAlchemyError
 
-        engine = create_engine(self.url, poolclass=NullPool, connect_args=self._connecting())
+        late = threading.Event()
         try:
-            with _within(engine, SECONDS + _GRACE) as late, engine.connect() as connection:
+            url = self.url.difference_update_query(mysql.TLS)
+            engine = create_engine(url, poolclass=NullPool, connect_args=self._connecting())
+            with _within(engine, SECONDS + _GRACE, late), engine.connect() as connection:
                 try:
                     _begin(connection, reads=reads)
                     yield connection
@@ -113,23 +142,22 @@ class Server:
         except ToolError:
             raise
         except Exception as error:  # drivers raise what they like, and their words may hold the address
-            raise ToolError(f"The database on {self.host}: {self._told(error)}") from None
-        finally:
-            engine.dispose()
+            raise ToolError(f"The database on {self.host}: {_LATE if late.is_set() else self._told(error)}") from None
 
     def _connecting(self) -> dict[str, Any]:
-        if self.url.drivername.startswith("postgresql"):
-            return {"connect_timeout": _CONNECTING, "tcp_user_timeout": 1000 * SECONDS}
-        return {"connect_timeout": _CONNECTING, "read_timeout": SECONDS + _GRACE, "write_timeout": SECONDS + _GRACE}
+        if self.is_mysql:  # its driver's own bounds are on each read, and are there for want of better
+            return {"connect_timeout": _CONNECTING, **mysql.connecting(self.url, SECONDS + 2 * _GRACE)}
+        return {"connect_timeout": _CONNECTING, "tcp_user_timeout": 1000 * SECONDS}
 
     def _told(self, error: Exception) -> str:
         """Return what the driver says, on one line; only what kind of error it is where it repeats the address or password."""
-        told = str(getattr(error, "orig", None) or error)
+        found = getattr(error, "orig", None) or error
+        told = str(found.args[-1] if self.is_mysql and found.args else found)  # PyMySQL has a number before its words
         text = one_line(told, 500)
         secrets = [one for one in (self.url.password, self.url.render_as_string(hide_password=False)) if one]
         if any(str(one) in told for one in secrets):
             text = type(error).__name__
-        if "statement timeout" in text or "maximum statement execution time" in text:
+        if any(one in text for one in _TIMED_OUT):
             return f"it took longer than {SECONDS} seconds. Ask for less, or use an index."
         return text
 
@@ -153,14 +181,16 @@ def server_of(address: str) -> Server:
         raise ToolError(f"This database {needs('database', driver)}.")
     if not url.host or "," in url.host or "/" in url.host:
         raise ToolError(f"DATABASE_URL names no single host. It is such as {_SUCH_AS}")
-    if odd := sorted(set(url.query) - _ALLOWED):
+    if odd := sorted(set(url.query) - _ALLOWED[kind]):
         raise ToolError(
-            f"DATABASE_URL says {', '.join(odd)}, which is not taken here. It may say: {', '.join(sorted(_ALLOWED))}."
+            f"DATABASE_URL says {', '.join(odd)}, which is not taken here. It may say: {', '.join(sorted(_ALLOWED[kind]))}."
         )
     port = port or _PORTS[kind]
     return Server(url.set(drivername=kind, port=port), f"{url.host}:{port}")
 
 
+_TIMED_OUT = ("statement timeout", "maximum statement execution time", "max_statement_time exceeded")
+_LATE = "it gave no answer in good time and was left. Ask for less, or try again later."
 _SUCH_AS = "postgresql://name:password@db.example.org/shop."
 
 
@@ -178,13 +208,7 @@ def _begin(connection: Connection, *, reads: bool) -> None:
         if reads:
             connection.exec_driver_sql("SET TRANSACTION READ ONLY")
         return
-    mariadb = getattr(connection.dialect, "is_mariadb", False)
-    bound = f"max_statement_time = {SECONDS}" if mariadb else f"max_execution_time = {SECONDS * 1000}"
-    connection.exec_driver_sql(f"SET SESSION {bound}")
-    connection.exec_driver_sql(f"SET SESSION innodb_lock_wait_timeout = {SECONDS}")
-    if reads:
-        connection.exec_driver_sql("SET SESSION TRANSACTION READ ONLY")
-        connection.exec_driver_sql("START TRANSACTION READ ONLY")
+    mysql.begin(connection, SECONDS, reads=reads)
 
 
 def _prepared(connection: Connection, sql: str, parameters: Sequence[Any], most: int) -> dict[str, Any]:
@@ -195,6 +219,19 @@ def _prepared(connection: Connection, sql: str, parameters: Sequence[Any], most:
         answer = _taken([one.name for one in cursor.description or ()], cursor if cursor.description else None, most)
         answer["changes"] = max(cursor.rowcount, 0) if not cursor.description else 0
         return answer
+
+
+def _answer(cursor: Any, most: int) -> dict[str, Any]:
+    """Return the first rows of a driver's cursor, where its statement has any."""
+    return _taken([one[0] for one in cursor.description or ()], cursor if cursor.description else None, most)
+
+
+def _changed(connection: Connection, sql: str, most: int) -> dict[str, Any]:
+    """Do a statement on MySQL to its end, with its first rows and how many rows it changed."""
+    with mysql.streamed(connection, sql) as cursor:
+        answer = _answer(cursor, most)
+        count = mysql.finished(cursor)
+        return answer | {"changes": 0 if first_word(sql) in _ROWS | _TELLS else count}
 
 
 def _taken(columns: Sequence[str], found: Any, most: int) -> dict[str, Any]:
@@ -208,29 +245,42 @@ def _taken(columns: Sequence[str], found: Any, most: int) -> dict[str, Any]:
 
 
 @contextlib.contextmanager
-def _within(engine: Engine, seconds: float) -> Iterator[threading.Event]:
-    """End the engine's connection so many seconds after it was made, for a server that has gone silent; tells whether it was."""
+def _within(engine: Engine, seconds: float, late: threading.Event) -> Iterator[None]:
+    """End the engine's connection so many seconds after it was made, for a server that has gone silent; `late` tells that."""
     from sqlalchemy import event
 
-    late = threading.Event()
-    handles: list[int] = []
+    handles: list[socket.socket] = []
+    kills: list[Callable[[], None]] = []
 
     def end() -> None:
         late.set()
         for one in handles:
-            with contextlib.suppress(OSError), socket.socket(fileno=os.dup(one)) as connected:
-                connected.shutdown(socket.SHUT_RDWR)
+            with contextlib.suppress(OSError):
+                one.shutdown(socket.SHUT_RDWR)
+        for kill in kills:
+            kill()
 
     timer = threading.Timer(seconds, end)
     timer.daemon = True
 
-    def began(driver: Any, _record: Any) -> None:
-        if hasattr(driver, "fileno"):  # PyMySQL has none, and bounds of its own on each read
-            handles.append(driver.fileno())
+    def watch(handle: int) -> None:
+        handles.append(socket.socket(fileno=os.dup(handle)))
         timer.start()
 
-    event.listen(engine, "connect", began, insert=True)  # before SQLAlchemy itself asks the server anything
+    def connect(dialect: Any, _record: Any, _arguments: Any, options: dict[str, Any]) -> Any:
+        one = mysql.connected(dialect, options, watch)
+        kills.append(partial(mysql.kill, dialect, options, one.thread_id()))
+        return one
+
+    if engine.dialect.name == "mysql":
+        event.listen(engine, "do_connect", connect)
+    else:  # before SQLAlchemy itself asks the server anything
+        event.listen(engine, "connect", lambda driver, _record: watch(driver.fileno()), insert=True)
     try:
-        yield late
+        yield
     finally:
         timer.cancel()
+        if late.is_set():
+            timer.join()
+        for one in handles:
+            one.close()
