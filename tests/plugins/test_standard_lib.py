@@ -159,7 +159,9 @@ def test_a_pattern_and_a_folder_narrow_the_list(lib: Workshop) -> None:
     )
     assert lib.call("read_write_code.list_files", path="src/one.py") == "error: src/one.py is a file. Use read_file."
     found = lib.call("read_write_code.list_files", path="src", pattern="i*")
-    assert found == "No file's name in 'src' matches 'i*', but these folders' names do: src/in/."
+    assert found == "No file's name in 'src' matches 'i*'; these are in folders with such a name:\n" + "\n".join(
+        ("src/in/two.md 0 B", "src/in/two.py 0 B")
+    )
 
 
 def test_what_gitignore_names_is_left_out_and_said(lib: Workshop) -> None:

@@ -55,15 +55,11 @@ class ReadWriteCode:
         if not target.is_dir():
             raise ToolError(f"{self.context.name(target)} is a file. Use read_file.")
         found = _Found(self.context, target, pattern)
-        if not found.files:
-            where = self.context.name(target)
-            folders = (
-                f", but these folders' names do: {', '.join(found.folders[:10])}"
-                if found.folders
-                else "; search looks inside files"
-            )
-            return f"No file's name in {where!r} matches {pattern!r}{folders}.{found.left_out()}"
-        return "\n".join(found.lines(_MOST_LINES)) + found.left_out()
+        said = "" if found.files else f"No file's name in {self.context.name(target)!r} matches {pattern!r}"
+        if said and not found.use_folders():
+            return f"{said}; search looks inside files.{found.left_out()}"
+        listed = "\n".join(found.lines(_MOST_LINES))
+        return f"{said}; these are in folders with such a name:\n{listed}" if said else listed + found.left_out()
 
     @kernel_function(description="Write a text file, new or from scratch.")
     @effects("writes")
@@ -152,8 +148,8 @@ class _Found:
         self.skipped: list[str] = []
         self.ignored: list[str] = []
         self.cut = False
-        self.folders: list[str] = []
         self.files: list[tuple[str, int]] = []
+        self._in_folders: list[tuple[str, int]] = []  # files in folders whose own names match
         self.prefix = "" if context.name(top) == "." else context.name(top) + "/"
         for one in self._walk(top, "", Ignored.at(context, top)):
             if len(self.files) == _MOST_FILES:
@@ -162,7 +158,12 @@ class _Found:
             self.files.append(one)
         self.files.sort()
 
-    def _walk(self, folder: Path, inside: str, ignored: Ignored) -> Iterator[tuple[str, int]]:
+    def use_folders(self) -> bool:
+        """Take the files in folders whose own names match instead, if there are any."""
+        self.files = sorted(self._in_folders)
+        return bool(self.files)
+
+    def _walk(self, folder: Path, inside: str, ignored: Ignored, named: bool = False) -> Iterator[tuple[str, int]]:
         try:
             entries = sorted(os.scandir(folder), key=lambda one: one.name)
         except OSError:
@@ -176,12 +177,14 @@ class _Found:
             elif ignored.leaves_out(self.prefix + name, is_folder):
                 self.ignored.append(name)
             elif is_folder:
-                if self.wanted is not None and self.wanted(name):
-                    self.folders.append(f"{self.prefix}{name}/")
-                yield from self._walk(Path(one.path), name + "/", ignored.inside(f"{self.prefix}{name}/"))
+                within = named or (self.wanted is not None and self.wanted(name))
+                yield from self._walk(Path(one.path), name + "/", ignored.inside(f"{self.prefix}{name}/"), within)
             elif self.wanted is None or self.wanted(name):
                 with suppress(OSError):  # gone since
-                    yield name, -1 if one.is_symlink() else one.stat(follow_symlinks=False).st_size
+                    yield name, _size_of(one)
+            elif named and len(self._in_folders) < _MOST_FILES:
+                with suppress(OSError):
+                    self._in_folders.append((name, _size_of(one)))
 
     def _is_out_of_the_way(self, folder: os.DirEntry[str]) -> bool:
         return not self.context.allows(Path(folder.path)) or is_skipped(folder)
@@ -224,6 +227,10 @@ def _kinds(names: list[str]) -> str:
     kinds = Counter(name.rsplit("/", 1)[-1] for name in names)
     shown = ", ".join(f"{count} {name}" if count > 1 else name for name, count in kinds.most_common(5))
     return f"{shown} and {len(kinds) - 5} more names" if len(kinds) > 5 else shown
+
+
+def _size_of(file: os.DirEntry[str]) -> int:
+    return -1 if file.is_symlink() else file.stat(follow_symlinks=False).st_size
 
 
 def _size(size: int) -> str:
