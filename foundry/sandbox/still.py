@@ -12,10 +12,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from foundry.processes import Running
-from foundry.sandbox.watch import end_tree, running, tree
+from foundry.sandbox.watch import children, end_tree, running, tree
 
-_WITHIN = 0.3  # seconds; one that waits for a child which was stopped before it began its program stands still in a next try
-_TRIES = 8
+_WITHIN = 10.0  # seconds in which what is under way stands still, also where the machine is busy, or is ended
+_LOOKS = 5  # at the same ones still moving, until their children are let go on
 _STILL = b"TtZX"
 _one_by_one = threading.RLock()
 
@@ -40,33 +40,34 @@ def held_still() -> Iterator[None]:
 
 
 def _hold(process: Running) -> None:
-    if sys.platform == "darwin":
-        _send(process.pid, signal.SIGSTOP, group=True)
-        return
-    for _ in range(_TRIES):
-        if _stands(process.pid, time.monotonic() + _WITHIN):
-            return
-        _let_go(process.pid)
-        time.sleep(0.005)
-    end_tree(process)
-
-
-def _stands(pid: int, deadline: float) -> bool:
-    """Stop all that descends from `pid`, not itself: it watches over them. Return whether all stood still in time.
+    """Stop all that descends from a process, not itself: it watches over them.
 
     Whoever was seen to stand starts no more processes, so a look that finds nobody else has seen all.
     """
+    if sys.platform == "darwin":
+        _send(process.pid, signal.SIGSTOP, group=True)
+        return
     still: set[int] = set()
+    left: list[int] = []
+    looks, deadline = 0, time.monotonic() + _WITHIN
     while time.monotonic() < deadline:
-        moving = [one for one in tree(pid) if one != pid and one not in still]
+        moving = [one for one in tree(process.pid) if one != process.pid and one not in still]
         if not moving:
-            return True
+            return
         for one in moving:
             _send(one, signal.SIGSTOP)
         still.update(one for one in moving if _is_still(one))
-        if any(one not in still for one in moving):
+        before, left = left, [one for one in moving if one not in still]
+        looks = looks + 1 if left and left == before else 0
+        if looks == _LOOKS:  # they wait for children that were stopped before they began their programs
+            early = [child for one in left for child in children(one)]
+            still.difference_update(early)
+            for child in early:
+                _send(child, signal.SIGCONT)
+            looks = 0
+        if left:
             time.sleep(0.001)
-    return False
+    end_tree(process)
 
 
 def _is_still(pid: int) -> bool:
