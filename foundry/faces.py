@@ -33,7 +33,7 @@ class Commands(click.Group):
 
 
 def _version(ctx: click.Context, _: click.Parameter, asked: bool) -> None:
-    if asked:
+    if asked and not ctx.resilient_parsing:
         Console().text(f"foundry {VERSION}")
         ctx.exit()
 
@@ -51,6 +51,7 @@ def face(function: Face) -> Face:
         "--home",
         metavar="PATH",
         type=click.Path(),
+        shell_complete=words.folders,
         help="Folder that holds agents/ (default: FOUNDRY_HOME, the nearest with .foundry/, here).",
     )
     @click.option("--json", "as_json", is_flag=True, help="Print one JSON envelope on stdout.")

@@ -33,7 +33,13 @@ __all__ = ["cli", "code_cli", "main", "mcp_cli", "upkeep_cli"]
 @click.option("--copy-tools", is_flag=True, help="Copy the standard library's tools into it as plugins of its own, to change.")
 @click.option("--blueprint", default="plain", show_default=True, shell_complete=words.blueprint_names, help="What to start from.")
 @click.option("--model", default="", metavar="PROVIDER:NAME", help="The model it thinks with (default: chosen at each start).")
-@click.option("--instructions", default="", metavar="TEXT|@FILE", help="What it is told before every conversation.")
+@click.option(
+    "--instructions",
+    default="",
+    metavar="TEXT|@FILE",
+    shell_complete=words.file_after_at,
+    help="What it is told before every conversation.",
+)
 @click.option("--python", "python", default="", metavar="X.Y", help="Python of its environment (default: the one running).")
 @click.option(
     "--env", "variables", multiple=True, metavar="KEY", help="A variable it needs; asked for on a terminal. Repeatable."
@@ -81,7 +87,11 @@ def create(console: Console, home: Home, name: str, **given: Any) -> int | None:
 @agent
 @click.option("-p", "--prompt", metavar="TEXT", help="Ask once, print the answer, end. What is piped in is the material.")
 @click.option(
-    "--folder", metavar="PATH", type=click.Path(), help="What its file tools may touch in this run (default: its workspace/)."
+    "--folder",
+    metavar="PATH",
+    type=click.Path(),
+    shell_complete=words.folders,
+    help="What its file tools may touch in this run (default: its workspace/).",
 )
 @click.option("--mode", type=click.Choice(["plan", "run", "edit", "auto"]), help="What it may do unasked (default: run).")
 @click.option("--edit", is_flag=True, help="The same as --mode edit.")
@@ -122,7 +132,13 @@ def _start(console: Console, home: Home, name: str, given: dict[str, Any]) -> in
 
 @cli.command()
 @click.option("-p", "--prompt", metavar="TEXT", help="Ask once, print the answer, end. What is piped in is the material.")
-@click.option("--folder", metavar="PATH", type=click.Path(), help="Where folders that you name are looked for (default: here).")
+@click.option(
+    "--folder",
+    metavar="PATH",
+    type=click.Path(),
+    shell_complete=words.folders,
+    help="Where folders that you name are looked for (default: here).",
+)
 @click.option("--mode", type=click.Choice(["plan", "run", "edit", "auto"]), help="What it may do unasked (default: run).")
 @click.option("--output", type=click.Choice(["text", "json", "events"]), help="How a one-shot run answers (default: text).")
 @click.option("--model", metavar="PROVIDER:NAME", help="Think with this model in this run.")
@@ -236,6 +252,10 @@ def main() -> None:
 
         take_shell(os.environ)
     with utf8_streams():
+        if "_FOUNDRY_COMPLETE" in os.environ:
+            from foundry.completion import answer
+
+            return answer(cli)
         try:
             code = cli.main(prog_name="foundry", standalone_mode=False)
         except click.ClickException as error:

@@ -95,7 +95,12 @@ def logout(console: Console, home: Home, name: str, server: str) -> None:
     "--mode", type=click.Choice(["plan", "run", "auto"]), default="run", help="What may be done unasked (default: run)."
 )
 @click.option(
-    "--folder", metavar="PATH", type=click.Path(), default="", help="What file tools may touch (default: its workspace/)."
+    "--folder",
+    metavar="PATH",
+    type=click.Path(),
+    default="",
+    shell_complete=words.folders,
+    help="What file tools may touch (default: its workspace/).",
 )
 @face
 def serve(console: Console, home: Home, names: tuple[str, ...], mode: str, folder: str) -> int:

@@ -101,9 +101,15 @@ def settings(console: Console, home: Home) -> None:
 @cli.command()
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
 def completion(shell: str) -> None:
-    """Print the completion script of a shell; put it where the shell's start file loads it."""
-    from click.shell_completion import get_completion_class
+    """Print the completion script of a shell; put it where the shell's start file loads it.
 
-    script = get_completion_class(shell)
-    assert script is not None
-    Console().text(script(cli, {}, "foundry", "_FOUNDRY_COMPLETE").source())
+    \b
+    bash, in ~/.bashrc:   eval "$(foundry completion bash)"
+    zsh, in ~/.zshrc:     autoload -Uz compinit && compinit
+                          eval "$(foundry completion zsh)"
+    fish, in ~/.config/fish/config.fish:
+                          foundry completion fish | source
+    """
+    from foundry.completion import script
+
+    Console().text(script(shell))

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from foundry.agent.folder import Home
 from foundry.console import Console, Shown
-from foundry.errors import FoundryError, UsageError
+from foundry.errors import UsageError
 from foundry.settings import Settings, find_home, load_settings
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
 
 _LONGEST_TEXT = 1024 * 1024
 
@@ -82,25 +87,22 @@ def showing(console: Console, question: str) -> Callable[[Shown], bool] | None:
     return confirm if console.can_ask() else None
 
 
-# completion: a shell that waits for it must never see an error ------------------------------------------------------------
+# completion: what goes wrong here goes wrong unheard, in completion.py; names that nothing may bear are not offered ------------
 
 
 def agent_names(ctx: click.Context, _: click.Parameter, incomplete: str) -> list[str]:
     """Return the agents whose name begins so."""
-    try:
-        return _beginning(incomplete, _home(ctx).names())
-    except FoundryError:
-        return []
+    from foundry.agent.definition import AGENT_NAME
+
+    return _beginning(incomplete, [name for name in _home(ctx).names() if AGENT_NAME.fullmatch(name)])
 
 
 def deleted_names(ctx: click.Context, _: click.Parameter, incomplete: str) -> list[str]:
     """Return what lies in the trash and begins so, by name and by entry."""
+    from foundry.agent.definition import AGENT_NAME
     from foundry.agent.trash import entries
 
-    try:
-        there = entries(_home(ctx))
-    except OSError:
-        return []
+    there = [one for one in entries(_home(ctx)) if AGENT_NAME.fullmatch(one.name)]
     return _beginning(incomplete, list(dict.fromkeys([*(one.name for one in there), *(one.entry for one in there)])))
 
 
@@ -121,16 +123,26 @@ def blueprint_names(_: click.Context, __: click.Parameter, incomplete: str) -> l
 
 def variable_names(ctx: click.Context, _: click.Parameter, incomplete: str) -> list[str]:
     """Return the variables that the agent named before asks for or has."""
-    from foundry.agent.folder import AgentFolder
+    from foundry.agent.definition import VARIABLE_NAME, load_definition
     from foundry.agent.secrets import read_env
 
-    folder = AgentFolder(_home(ctx).agents / str(ctx.params.get("name")))
-    try:
-        from foundry.agent.definition import load_definition
+    folder = _home(ctx).agent(str(ctx.params.get("name")))
+    there = dict.fromkeys([*load_definition(folder.config).env, *read_env(folder.env_file)])
+    return _beginning(incomplete, [name for name in there if VARIABLE_NAME.fullmatch(name)])
 
-        return _beginning(incomplete, list(dict.fromkeys([*load_definition(folder.config).env, *read_env(folder.env_file)])))
-    except FoundryError:
-        return []
+
+def folders(_: click.Context, __: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Return that a folder is meant, which the shell looks for itself."""
+    from click.shell_completion import CompletionItem
+
+    return [CompletionItem(incomplete, type="dir")]
+
+
+def file_after_at(_: click.Context, __: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Return that a file is meant where an @ says so."""
+    from click.shell_completion import CompletionItem
+
+    return [CompletionItem(incomplete[1:], type="at")] if incomplete.startswith("@") else []
 
 
 def _beginning(incomplete: str, names: list[str]) -> list[str]:
@@ -138,4 +150,5 @@ def _beginning(incomplete: str, names: list[str]) -> list[str]:
 
 
 def _home(ctx: click.Context) -> Home:
-    return Home(find_home(ctx.params.get("home")))
+    home = ctx.params.get("home")
+    return Home(find_home(os.path.expandvars(home) if home else None))

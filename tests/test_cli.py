@@ -93,11 +93,8 @@ def test_completion_scripts_name_the_program(shell: str) -> None:
 
 def test_completion_offers_the_agents_there_are(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (home / "agents" / "scout").mkdir(parents=True)
-    monkeypatch.setenv("_FOUNDRY_COMPLETE", "bash_complete")
-    monkeypatch.setenv("COMP_WORDS", "foundry run sc")
-    monkeypatch.setenv("COMP_CWORD", "2")
 
-    assert "scout" in foundry().stdout
+    assert completed("run", "sc", monkeypatch=monkeypatch) == ["scout"]
 
 
 @pytest.mark.parametrize("words", [["create", "x"], ["list"], ["show", "x"], ["trash"], ["delete", "x", "--yes"], ["settings"]])
@@ -117,11 +114,9 @@ def test_a_home_that_cannot_be_one_is_an_expected_error_and_no_bug(tmp_path: Pat
 
 
 def completed(*words: str, monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """What bash is offered for the last of the words."""
-    monkeypatch.setenv("_FOUNDRY_COMPLETE", "bash_complete")
-    monkeypatch.setenv("COMP_WORDS", " ".join(["foundry", *words]))
-    monkeypatch.setenv("COMP_CWORD", str(len(words)))
-    return [line.partition(",")[2] for line in foundry().stdout.splitlines()]
+    """What a shell is offered for the last of the words."""
+    monkeypatch.setenv("_FOUNDRY_COMPLETE", " ".join(["foundry", *words]))
+    return [line.split("\t")[1] for line in foundry().stdout.splitlines()]
 
 
 def test_completion_knows_blueprints_variables_the_trash_and_folders(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -134,4 +129,4 @@ def test_completion_knows_blueprints_variables_the_trash_and_folders(home: Path,
     assert completed("env", "scout", "set", "api", monkeypatch=monkeypatch) == ["API_TOKEN"]
     assert completed("restore", "o", monkeypatch=monkeypatch) == ["old", "old@20261121T054042Z"]
     assert completed("create", "x", "--tools", "clock,gr", monkeypatch=monkeypatch) == ["clock,grep_codebase"]
-    assert completed("env", "nobody", "set", "a", monkeypatch=monkeypatch) == [""]
+    assert completed("env", "nobody", "set", "a", monkeypatch=monkeypatch) == []

@@ -1,4 +1,4 @@
-"""What a command costs before it does anything: --help, --version and list, against `import click`."""
+"""What a command costs before it does anything: --help, --version, list and a Tab, against `import click`."""
 
 from __future__ import annotations
 
@@ -37,3 +37,6 @@ def figures() -> Iterator[Figure]:
         yield Figure("CPU of foundry list, 50 agents / import click", ratio([c.cpu for c in ours], [c.cpu for c in base]), 5)
         (many,) = in_turn(5, partial(cost, [FOUNDRY, "list"], environment(FOUNDRY_HOME=str(large))))
         yield Figure("seconds of foundry list, 1,000 agents", statistics.median(c.wall for c in many) / 1e3, 1)
+        typed = environment(FOUNDRY_HOME=str(small), _FOUNDRY_COMPLETE="foundry run agent-2")
+        base, ours = in_turn(9, click, partial(cost, [FOUNDRY], typed))
+        yield Figure("CPU of a Tab, 50 agents / import click", ratio([c.cpu for c in ours], [c.cpu for c in base]), 3)
