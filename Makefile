@@ -35,7 +35,7 @@ run: setup ## Make the guide agent and talk to it about this very checkout
 	fi
 
 test: setup ## Run every test but the long proofs (under 10 minutes)
-	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup -m "not prove" tests
+	$(BIN)/python -m pytest -n $(WORKERS) -m "not prove" tests
 
 check: setup ## Formatting, lint, types, import contracts, generated docs, fast tests
 	$(BIN)/ruff format --check .
@@ -43,7 +43,7 @@ check: setup ## Formatting, lint, types, import contracts, generated docs, fast 
 	$(BIN)/mypy
 	$(BIN)/lint-imports --verbose
 	$(BIN)/python -P tests/readme.py --check
-	$(BIN)/python -m pytest -q -n $(WORKERS) --dist loadgroup -m "not slow and not prove" tests
+	$(BIN)/python -m pytest -q -n $(WORKERS) -m "not slow and not prove" tests
 
 fix: setup ## Format and mend what ruff can
 	$(BIN)/ruff format .

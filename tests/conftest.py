@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -18,6 +19,26 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 # A shared machine stalls now and then; how long an example takes is no property of ours.
 settings.register_profile("ours", deadline=None)
 settings.load_profile("ours")
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> object:
+    """Give tests that share what is costly to make to one process; xdist's own mark for that says nothing to pytest 9.2."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class Sharing(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return shared(nodeid)
+
+    return Sharing(config, log)
+
+
+def shared(test: str) -> str:
+    """Return what a test shares with others: a world that is played once, a server; itself where it shares nothing."""
+    file = test.partition("::")[0]
+    if file.endswith("/test_forty_ways.py"):
+        return re.sub(r"\[.*(-\w+-\w+)\]$", r"\1", test)
+    return file if file.endswith(("/test_database_server.py", "/test_database_mysql.py")) else test
 
 
 @cache

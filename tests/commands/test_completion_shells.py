@@ -165,6 +165,7 @@ def test_files_and_folders_are_typed_to_their_end(start: Start, home: Path) -> N
     assert_quiet(terminal, "foundry create x --instructions no")
 
 
+@pytest.mark.prove
 def test_a_home_named_before_is_the_one_that_is_looked_into(start: Start, home: Path, tmp_path: Path) -> None:
     make_agents(home, "scout")
     make_agents(tmp_path / "other home", "stranger")
@@ -262,6 +263,7 @@ def pipe_for_a_config(home: Path) -> None:
     os.mkfifo(home / "agents" / "scout" / "agent.config.json")
 
 
+@pytest.mark.prove
 def test_a_home_that_has_nothing_to_offer_is_passed_over_in_silence(start: Start, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     broken = [link_to_itself, broken_config, pipe_for_a_config, *([unreadable] if os.geteuid() else [])]
@@ -275,6 +277,7 @@ def test_a_home_that_has_nothing_to_offer_is_passed_over_in_silence(start: Start
     assert_quiet(terminal, "foundry --version --nosuch")
 
 
+@pytest.mark.prove
 def test_a_folder_that_is_gone_costs_nothing_but_the_names(start: Start, home: Path) -> None:
     (home / "gone").mkdir()
     terminal = start(home / "gone", FOUNDRY_HOME="")
@@ -284,6 +287,7 @@ def test_a_folder_that_is_gone_costs_nothing_but_the_names(start: Start, home: P
     assert b"Traceback" not in terminal.raw
 
 
+@pytest.mark.prove
 def test_a_disk_that_does_not_answer_is_given_up(start: Start, home: Path, tmp_path: Path) -> None:
     make_agents(home, "scout")
     add(tmp_path / "slow" / "sitecustomize.py", "import os, time\nos.scandir = lambda *_: time.sleep(60)")
@@ -295,6 +299,7 @@ def test_a_disk_that_does_not_answer_is_given_up(start: Start, home: Path, tmp_p
     assert time.monotonic() - begun < 40
 
 
+@pytest.mark.prove
 def test_a_program_that_is_not_on_the_path_is_found_where_it_printed_the_script(start: Start, home: Path, shell: str) -> None:
     make_agents(home, "scout")
     (home / "bin").mkdir()
@@ -305,6 +310,7 @@ def test_a_program_that_is_not_on_the_path_is_found_where_it_printed_the_script(
     assert b"not found" not in terminal.raw
 
 
+@pytest.mark.prove
 def test_a_program_that_was_moved_is_found_on_the_path(start: Start, home: Path, shell: str, tmp_path: Path) -> None:
     make_agents(home, "scout")
     before = tmp_path / "it's before" / "foundry"

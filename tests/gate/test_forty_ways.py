@@ -20,16 +20,9 @@ ALLOWED = [{"decide": "allow"}, {"decide": "allow", "paths": ["**", "/**"]}]
 INSIDE = [*BY_FILE_TOOL, *BY_COMMAND, *BY_EDITING]
 AROUND = [*BY_FILE_TOOL_AROUND, *BY_COMMAND_AROUND]
 # Everything that a person or a configuration can allow is allowed; run mode also as it comes.
-# One process plays a world, so that it is played once.
-WORLDS = [
-    pytest.param("run", False, marks=pytest.mark.xdist_group("forty ways, run")),
-    pytest.param("edit", True, marks=pytest.mark.prove),
-    pytest.param("auto", True, marks=pytest.mark.xdist_group("forty ways, auto")),
-]
-AROUND_WORLDS = [  # for what is not its code edit mode's row of the table is run mode's
-    pytest.param("run", False, marks=pytest.mark.xdist_group("forty ways around, run")),
-    pytest.param("auto", True, marks=pytest.mark.xdist_group("forty ways around, auto")),
-]
+# One process plays a world, so that it is played once: see tests/conftest.py.
+WORLDS = [("run", False), pytest.param("edit", True, marks=pytest.mark.prove), ("auto", True)]
+AROUND_WORLDS = [("run", False), ("auto", True)]  # for what is not its code edit mode's row of the table is run mode's
 _played: dict[tuple[str, bool, str], dict[str, Tried]] = {}
 
 

@@ -138,7 +138,7 @@ def test_slash_commands(chat: Chats) -> None:
 
 
 def test_an_own_tool_asks_and_what_was_typed_before_does_not_answer(chat: Chats) -> None:
-    plan = "I will, and here is why, at some length."
+    plan = "I will, and here is why."
     call = {"calls": [{"name": "own.touch", "arguments": {"path": "a.txt"}}], "text": plan, "chunk": 1, "delay": 0.1}
     one = chat(call, {"text": "Result: {result}"})
     one.until(PROMPT)

@@ -69,7 +69,7 @@ def test_the_end_of_input_and_ctrl_c_are_a_no(ask: Asks, keys: str) -> None:
 
 @pytest.mark.parametrize("early", ["y\r", "y\ry\ry\r", "y", "A\n", "\r\r"])
 def test_what_was_typed_before_does_not_answer(ask: Asks, early: str) -> None:
-    one = ask({**OFFERED, "before": 2})
+    one = ask({**OFFERED, "before": 1})
     one.until("working")
     one.keys(early)
     one.until("Allow it?")
