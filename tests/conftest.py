@@ -26,7 +26,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> object:
     """Give tests that share what is costly to make to one process; xdist's own mark for that says nothing to pytest 9.2."""
     from xdist.scheduler import LoadScopeScheduling
 
-    class Sharing(LoadScopeScheduling):
+    class Sharing(LoadScopeScheduling):  # type: ignore[misc]
         def _split_scope(self, nodeid: str) -> str:
             return shared(nodeid)
 
