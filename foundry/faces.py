@@ -44,16 +44,15 @@ def cli() -> None:
     """Make AI agents that live in folders of their own, and talk to them. Start with: foundry create NAME --run"""
 
 
+def folder_option(name: str, help: str) -> Callable[[Face], Face]:
+    """Return an option that names a folder, None where it is not given."""
+    return click.option(name, metavar="PATH", type=click.Path(), shell_complete=words.folders, help=help)
+
+
 def face(function: Face) -> Face:
     """Give a command what every command has: --home, --json, --debug, a console, and the error door around it."""
 
-    @click.option(
-        "--home",
-        metavar="PATH",
-        type=click.Path(),
-        shell_complete=words.folders,
-        help="Folder that holds agents/ (default: FOUNDRY_HOME, the nearest with .foundry/, here).",
-    )
+    @folder_option("--home", "Folder that holds agents/ (default: FOUNDRY_HOME, the nearest with .foundry/, here).")
     @click.option("--json", "as_json", is_flag=True, help="Print one JSON envelope on stdout.")
     @click.option("--debug", is_flag=True, help="Show the traceback of a bug.")
     @functools.wraps(function)

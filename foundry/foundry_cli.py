@@ -13,7 +13,7 @@ from foundry import code_cli, mcp_cli, upkeep_cli, words
 from foundry.agent.folder import Home
 from foundry.console import Console, utf8_streams
 from foundry.errors import FoundryError, UsageError
-from foundry.faces import agent, cli, face
+from foundry.faces import agent, cli, face, folder_option
 
 __all__ = ["cli", "code_cli", "main", "mcp_cli", "upkeep_cli"]
 
@@ -86,13 +86,7 @@ def create(console: Console, home: Home, name: str, **given: Any) -> int | None:
 @cli.command()
 @agent
 @click.option("-p", "--prompt", metavar="TEXT", help="Ask once, print the answer, end. What is piped in is the material.")
-@click.option(
-    "--folder",
-    metavar="PATH",
-    type=click.Path(),
-    shell_complete=words.folders,
-    help="What its file tools may touch in this run (default: its workspace/).",
-)
+@folder_option("--folder", "What its file tools may touch in this run (default: its workspace/).")
 @click.option("--mode", type=click.Choice(["plan", "run", "edit", "auto"]), help="What it may do unasked (default: run).")
 @click.option("--edit", is_flag=True, help="The same as --mode edit.")
 @click.option("--output", type=click.Choice(["text", "json", "events"]), help="How a one-shot run answers (default: text).")
@@ -132,13 +126,7 @@ def _start(console: Console, home: Home, name: str, given: dict[str, Any]) -> in
 
 @cli.command()
 @click.option("-p", "--prompt", metavar="TEXT", help="Ask once, print the answer, end. What is piped in is the material.")
-@click.option(
-    "--folder",
-    metavar="PATH",
-    type=click.Path(),
-    shell_complete=words.folders,
-    help="Where folders that you name are looked for (default: here).",
-)
+@folder_option("--folder", "Where folders that you name are looked for (default: here).")
 @click.option("--mode", type=click.Choice(["plan", "run", "edit", "auto"]), help="What it may do unasked (default: run).")
 @click.option("--output", type=click.Choice(["text", "json", "events"]), help="How a one-shot run answers (default: text).")
 @click.option("--model", metavar="PROVIDER:NAME", help="Think with this model in this run.")

@@ -10,7 +10,7 @@ from foundry import words
 from foundry.agent.folder import Home
 from foundry.console import Console
 from foundry.errors import UsageError
-from foundry.faces import agent, cli, face
+from foundry.faces import agent, cli, face, folder_option
 
 
 @cli.group()
@@ -94,16 +94,9 @@ def logout(console: Console, home: Home, name: str, server: str) -> None:
 @click.option(
     "--mode", type=click.Choice(["plan", "run", "auto"]), default="run", help="What may be done unasked (default: run)."
 )
-@click.option(
-    "--folder",
-    metavar="PATH",
-    type=click.Path(),
-    default="",
-    shell_complete=words.folders,
-    help="What file tools may touch (default: its workspace/).",
-)
+@folder_option("--folder", "What file tools may touch (default: its workspace/).")
 @face
-def serve(console: Console, home: Home, names: tuple[str, ...], mode: str, folder: str) -> int:
+def serve(console: Console, home: Home, names: tuple[str, ...], mode: str, folder: str | None) -> int:
     """Serve agents and their tools over standard input and output to editors and other agents; without NAMES all that are ready.
 
     Nobody is there to approve: a call that needs a question is denied with its reason, unless a rule of the agent allows it.
@@ -111,4 +104,4 @@ def serve(console: Console, home: Home, names: tuple[str, ...], mode: str, folde
     from foundry.plugins.foundry_core.mcp_servers import serve_agents
 
     settings = words.settings_of(console, home)
-    return serve_agents(home, names, mode=mode, folder=folder, settings=settings, progress=console)
+    return serve_agents(home, names, mode=mode, folder=folder or "", settings=settings, progress=console)
