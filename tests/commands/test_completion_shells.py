@@ -7,7 +7,6 @@ import os
 import shutil
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -292,11 +291,8 @@ def test_a_disk_that_does_not_answer_is_given_up(start: Start, home: Path, tmp_p
     make_agents(home, "scout")
     add(tmp_path / "slow" / "sitecustomize.py", "import os, time\nos.scandir = lambda *_: time.sleep(60)")
     terminal = start(PYTHONPATH=str(tmp_path / "slow"))
-    begun = time.monotonic()
 
-    assert_quiet(terminal, "foundry run s")
-
-    assert time.monotonic() - begun < 40
+    assert_quiet(terminal, "foundry run s")  # which waits for less than that disk would take
 
 
 @pytest.mark.prove
