@@ -10,10 +10,10 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, NoReturn
+from typing import IO, Any, NoReturn
 
 # What a child may know of the shell: where things are, the language, the terminal, and how to reach the network.
 _KEPT = {
@@ -27,6 +27,7 @@ _KEPT = {
 _KEPT_BY_INSTALLERS = ("UV_", "PIP_")
 # After many small pieces we take our time: waking up for each costs a program that writes them more than the wait costs us.
 _PIECE, _MANY_PIECES, _NAP = 4096, 100, 0.003
+_beginning = threading.Lock()  # held while a process begins
 _handed: dict[str, str] = {}  # installers' variables that came from the shell by another way than the environment
 
 
@@ -83,14 +84,13 @@ def run(
     Raises OSError when the program cannot be started.
     """
     data = stdin.encode() if isinstance(stdin, str) else stdin
-    process = subprocess.Popen(
-        list(argv),
+    process = _begin(
+        argv,
+        clean_environment() if env is None else env,
         cwd=cwd,
-        env=dict(clean_environment() if env is None else env),
         stdin=subprocess.PIPE if data else subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
-        start_new_session=True,
         pass_fds=tuple(pass_fds),
     )
     try:
@@ -98,6 +98,12 @@ def run(
     finally:
         end_group(process)
     return Finished(process.returncode, out.decode("utf-8", "replace"), err.decode("utf-8", "replace"), timed_out)
+
+
+def _begin(argv: Sequence[str], env: Mapping[str, str], **how: Any) -> Running:
+    """Start `argv` in a session of its own. Raises OSError."""
+    with _beginning:
+        return subprocess.Popen(list(argv), env=dict(env), start_new_session=True, **how)
 
 
 def _listen(
@@ -210,14 +216,13 @@ def _group_lives(group: int) -> bool:
 
 def start(argv: Sequence[str], *, env: Mapping[str, str], cwd: Path | None = None, pass_fds: Sequence[int] = ()) -> Running:
     """Start `argv` in a session of its own, its three streams as pipes; whoever asked watches and ends it. Raises OSError."""
-    return subprocess.Popen(
-        list(argv),
+    return _begin(
+        argv,
+        env,
         cwd=cwd,
-        env=dict(env),
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
-        start_new_session=True,
         pass_fds=tuple(pass_fds),
     )
 
@@ -226,19 +231,36 @@ def start_daemon(argv: Sequence[str], *, env: Mapping[str, str], log: Path) -> i
     """Start a process that outlives us, its output in `log` (0600), and return its pid."""
     handle = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     try:
-        process = subprocess.Popen(
-            list(argv),
-            env=dict(env),
-            stdin=subprocess.DEVNULL,
-            stdout=handle,
-            stderr=handle,
-            start_new_session=True,
-            cwd="/",
-        )
+        process = _begin(argv, env, stdin=subprocess.DEVNULL, stdout=handle, stderr=handle, cwd="/")
     finally:
         os.close(handle)
     process.returncode = 0  # it is nobody's child to wait for: silences the warning of an unreaped Popen
     return process.pid
+
+
+def stop_group() -> None:
+    """Stop this process and its group, as Ctrl+Z does, until the shell goes on with them; for the main thread.
+
+    Never while a process begins: stopped before its program runs it would hold our thread that starts it (vfork),
+    and the shell would wait for ever for all of us to stand still.
+    """
+    while not _beginning.acquire(timeout=0.5):
+        os.kill(0, signal.SIGCONT)  # the terminal itself has stopped one that began
+    try:
+        with by_default(signal.SIGTSTP):
+            os.kill(0, signal.SIGTSTP)
+    finally:
+        _beginning.release()
+
+
+@contextlib.contextmanager
+def by_default(number: int) -> Iterator[None]:
+    """Let a signal do what it does by default; for the main thread."""
+    before = signal.signal(number, signal.SIG_DFL)
+    try:
+        yield
+    finally:
+        signal.signal(number, before)
 
 
 async def on_terminal(argv: Sequence[str], *, env: Mapping[str, str] | None = None, pass_fds: Sequence[int] = ()) -> int:
@@ -253,7 +275,8 @@ async def on_terminal(argv: Sequence[str], *, env: Mapping[str, str] | None = No
     environment = dict(clean_environment() if env is None else env)
     process = await asyncio.create_subprocess_exec(*argv, stdout=out, env=environment, pass_fds=tuple(pass_fds))
     try:
-        return await process.wait()
+        with by_default(signal.SIGTSTP):  # it is stopped beside us and sees to the terminal itself
+            return await process.wait()
     finally:
         if process.returncode is None:
             process.terminate()

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -108,3 +109,40 @@ def test_an_interrupt_ends_the_child_too(tmp_path: Path) -> None:
 def test_a_program_that_is_not_there_is_an_os_error() -> None:
     with pytest.raises(OSError, match="no-such-program"):
         run(["/no-such-program"])
+
+
+STOPS = """import threading
+from foundry.processes import run, stop_group
+
+def start() -> None:
+    while True:
+        run(["true"])
+
+threading.Thread(target=start, daemon=True).start()
+while True:
+    stop_group()
+    print("goes on", flush=True)
+"""
+
+
+@pytest.mark.slow
+def test_it_can_be_stopped_at_any_moment_while_it_starts_others() -> None:
+    with subprocess.Popen([*PYTHON, STOPS], process_group=0, stdout=subprocess.PIPE) as one:
+        try:
+            for _ in range(100):
+                assert stopped(one.pid)
+                os.killpg(one.pid, signal.SIGCONT)
+                assert one.stdout
+                assert one.stdout.readline() == b"goes on\n"
+        finally:
+            os.killpg(one.pid, signal.SIGKILL)
+
+
+def stopped(pid: int) -> bool:
+    """Return whether a shell would see that its child has stopped, within ten seconds."""
+    end = time.monotonic() + 10
+    while time.monotonic() < end:
+        if os.waitid(os.P_PID, pid, os.WSTOPPED | os.WNOHANG):
+            return True
+        time.sleep(0.005)
+    return False

@@ -19,7 +19,7 @@ from foundry.session.face import Face
 from foundry.session.opening import Opening, Ready, get_ready
 from foundry.session.prompt_line import prompt_line, take_typed
 from foundry.session.switching import suggestions, switched
-from foundry.session.terminal import Asker, quiet_keys, signals
+from foundry.session.terminal import Asker, quiet_keys, signals, suspend
 
 if TYPE_CHECKING:
     from foundry.session.edit.live import Editing
@@ -56,7 +56,7 @@ class Chat:
             if task:
                 task.cancel()
 
-        with signals(end, signal.SIGTERM, signal.SIGHUP):
+        with signals(end, signal.SIGTERM, signal.SIGHUP), signals(self._suspend, signal.SIGTSTP):
             try:
                 with quiet_keys():
                     take_typed(self._line)
@@ -69,6 +69,15 @@ class Chat:
                     raise Ended(self._ended) from None
                 raise
         return 0
+
+    def _suspend(self, _: int) -> None:
+        """Stop until the shell goes on with us; the prompt stands anew then."""
+        from prompt_toolkit.application import run_in_terminal
+
+        if self._line.app.is_running:
+            self._line.app.context.copy().run(run_in_terminal, suspend)
+        else:
+            suspend()
 
     def _header(self) -> None:
         opening, handoff = self._opening, self._opening.handoff

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from typing import Any
 
 from foundry.session.commands import COMMANDS
-from foundry.session.terminal import quiet_keys, suspend, typed_ahead
+from foundry.session.terminal import quiet_keys, typed_ahead
 
 MARK = "\u276f "
 
@@ -19,7 +20,6 @@ def prompt_line(models: Callable[[], Sequence[str]]) -> Any:
     Enter sends, Alt+Enter and Ctrl+J make a new line, pasted lines stay lines.
     """
     from prompt_toolkit import PromptSession
-    from prompt_toolkit.application import run_in_terminal
     from prompt_toolkit.completion import Completer, Completion
     from prompt_toolkit.input.vt100 import Vt100Input
     from prompt_toolkit.key_binding import KeyBindings
@@ -54,7 +54,7 @@ def prompt_line(models: Callable[[], Sequence[str]]) -> Any:
 
     @keys.add("c-z")
     def _suspend(event: Any) -> None:
-        run_in_terminal(suspend)
+        signal.raise_signal(signal.SIGTSTP)
 
     output: Any = create_output()
     output.enable_cpr = False  # a terminal that does not answer would hold up the first prompt for two seconds and be told so

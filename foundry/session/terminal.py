@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from foundry.console import Block, Console, forget_typed_ahead, spelled, width_of
-from foundry.processes import on_terminal
+from foundry.processes import on_terminal, stop_group
 from foundry.session.approvals import Answer, Question
 from foundry.session.preview import blocks
 
@@ -68,7 +68,7 @@ def typed_ahead() -> str:
 def suspend() -> None:
     """Stop until the shell goes on with us; it finds a terminal that shows what is typed."""
     with _keys(_seen_line):
-        os.kill(0, signal.SIGTSTP)
+        stop_group()
 
 
 def _seen_line(t: Any) -> tuple[int, int, int, int]:

@@ -123,7 +123,7 @@ def agent(tmp_path: Path) -> Path:
 @pytest.mark.parametrize("request_", ["", "-p go"])
 def test_a_session_that_is_ended_at_the_question_does_nothing(agent: Path, number: int, code: int, request_: str) -> None:
     (agent.parent / "start").write_text(f"echo $$ > pid; exec '{sys.executable}' -P talker/main.py {request_}")
-    one = Terminal(["/bin/sh", "-c", "/bin/sh start; echo ended $?; stty -a"], agent.parent)
+    one = Terminal(["/bin/sh", "-c", "/bin/sh start; echo ended $?; stty -a; echo stty ended"], agent.parent)
     try:
         if not request_:
             one.until("\u276f")
@@ -132,7 +132,7 @@ def test_a_session_that_is_ended_at_the_question_does_nothing(agent: Path, numbe
         os.kill(int((agent.parent / "pid").read_text()), number)
         one.until(f"ended {code}")
         if number != signal.SIGKILL:
-            assert {"icanon", "echo", "icrnl"} <= set(one.until("time =").replace(";", " ").split())
+            assert {"icanon", "echo", "icrnl"} <= set(one.until("stty ended").replace(";", " ").split())
     finally:
         one.stop()
     assert not (agent / "plugins" / "own" / "touched").exists()

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import shlex
+import signal
 import termios
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -66,25 +68,52 @@ def test_a_line_typed_before_the_program_stood_is_sent_and_half_a_one_is_kept(ch
     assert one.end() == 0
 
 
-def test_a_suspended_chat_leaves_the_terminal_as_it_was_and_goes_on(chat: Chats, tmp_path: Path) -> None:
-    alone = chat({"text": "You said: {user}."})
+@pytest.fixture
+def shell(chat: Chats, tmp_path: Path) -> Iterator[Terminal]:
+    """A shell in which a chat was begun, whose answers take a while."""
+    alone = chat({"text": "You said: {user}.", "chunk": 1, "delay": 0.1})
     alone.stop()
-    shell = Terminal(["sh", "-i"], tmp_path, env={"PS1": "shell> "})
-    try:
-        shell.until("shell>")
-        shell.line(shlex.join(map(os.fsdecode, alone.process.args)))
-        shell.until(PROMPT)
+    one = Terminal(["sh", "-i"], tmp_path, env={"PS1": "shell> "})
+    one.until("shell>")
+    one.line(shlex.join(map(os.fsdecode, alone.process.args)))
+    one.until(PROMPT)
+    yield one
+    one.stop()
+
+
+@pytest.mark.parametrize("by", ["Ctrl+Z", "signal"])
+def test_a_suspended_chat_leaves_the_terminal_as_it_was_and_goes_on(shell: Terminal, by: str) -> None:
+    if by == "signal":
+        os.killpg(os.tcgetpgrp(shell.process.child_fd), signal.SIGTSTP)
+    else:
         shell.keys("\x1a")
-        shell.until("Stopped")
-        _, _, _, modes, *_ = termios.tcgetattr(shell.process.child_fd)
-        assert modes & termios.ECHO
-        shell.line("fg")
-        shell.until(PROMPT)
-        shell.line("again")
-        shell.until("You said: again.")
-        shell.line("exit")
-        shell.until("shell>", count=3)
-        shell.line("exit")
-        assert shell.end() == 0
-    finally:
-        shell.stop()
+    shell.until("Stopped")
+    assert shows_keys(shell)
+    shell.line("fg")
+    shell.until(PROMPT)
+    shell.line("again")
+    shell.until("You said: again.")
+    shell.line("exit")
+    shell.until("shell>", count=3)
+    shell.line("exit")
+    assert shell.end() == 0
+
+
+def test_suspended_during_an_answer_it_leaves_the_terminal_as_it_was_too_and_goes_on(shell: Terminal) -> None:
+    shell.line("a long word")
+    shell.until("You said:")
+    shell.keys("\x1a")
+    shell.until("Stopped")
+    assert shows_keys(shell)
+    shell.line("fg")
+    shell.until("a long word.")
+    assert not shows_keys(shell)
+    shell.line("exit")
+    shell.until("shell>", count=3)
+    shell.line("exit")
+    assert shell.end() == 0
+
+
+def shows_keys(shell: Terminal) -> bool:
+    _, _, _, modes, *_ = termios.tcgetattr(shell.process.child_fd)
+    return bool(modes & termios.ECHO)
