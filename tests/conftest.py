@@ -14,8 +14,9 @@ import pytest
 from hypothesis import settings
 
 REAL_HOME = Path.home()
-# In the background of a script Ctrl+C is ignored, and children inherit that; its tests need the ordinary world.
+# In the background of a script Ctrl+C is ignored, under nohup a hangup, and children inherit that; tests need the ordinary world.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 # A shared machine stalls now and then; how long an example takes is no property of ours.
 settings.register_profile("ours", deadline=None)
 settings.load_profile("ours")

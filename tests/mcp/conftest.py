@@ -19,6 +19,7 @@ from foundry.models.scripted import ScriptedModel, script
 from foundry.plugins.api import ToolContext
 from foundry.session.approvals import Approvals
 from foundry.session.limits import Limits
+from foundry.session.mcp.connection import Patience
 from foundry.session.mcp.servers import Entry, Servers
 from foundry.session.session import Session
 from foundry.session.toolbox import Toolbox
@@ -64,6 +65,7 @@ class World:
     agent: AgentFolder
     entries: dict[str, Any] = field(default_factory=dict)
     sessions: list[Servers] = field(default_factory=list)
+    patience: Patience | None = None
 
     def tools(self, *tools: Mapping[str, Any]) -> None:
         (self.agent.path / "tools.json").write_text(json.dumps(tools))
@@ -73,7 +75,7 @@ class World:
 
     def open(self, wait: float = 20.0, **values: str) -> Servers:
         definition = parse_definition({"name": "scout", "mcp_servers": self.entries})
-        self.sessions.append(Servers(self.agent, definition, values))
+        self.sessions.append(Servers(self.agent, definition, values, patience=self.patience))
         self.sessions[-1].start()
         self.sessions[-1].wait(wait)
         return self.sessions[-1]

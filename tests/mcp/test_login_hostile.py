@@ -18,7 +18,6 @@ from starlette.routing import Route
 
 from foundry.agent.mcp_logins import Login, keep_login, login_of, need_of
 from foundry.agent.mcp_servers import parse_servers
-from foundry.session.mcp import login as login_module
 from foundry.session.mcp.login import log_in, obtained
 from foundry.session.mcp.loopback import LoginFailed
 from tests.mcp.authority import Browser, free_port, running
@@ -144,12 +143,9 @@ def test_a_server_that_names_another_resource_or_an_open_authority_is_refused(li
     assert "needs https" in tried(liar, world)
 
 
-def test_an_answer_without_end_and_one_that_never_comes_are_ended(
-    liar: Liar, world: Worlds, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_answer_without_end_and_one_that_never_comes_are_ended(liar: Liar, world: Worlds) -> None:
     liar.says["/register"] = (201, b"x" * (20 << 20), {})
     assert "DecodingError" in tried(liar, world)
-    monkeypatch.setattr(login_module, "LOGIN_SECONDS", 1.5)
     one = world(s={"url": f"{liar.base}/mcp"})
     liar.says["/register"] = (201, {"client_id": "me", "redirect_uris": ["http://127.0.0.1/"]}, {})
 
@@ -157,7 +153,7 @@ def test_an_answer_without_end_and_one_that_never_comes_are_ended(
         return True
 
     with pytest.raises(LoginFailed, match="nobody logged in within"):
-        asyncio.run(log_in(one.agent, parse_servers(one.entries)["s"], {}, away))
+        asyncio.run(log_in(one.agent, parse_servers(one.entries)["s"], {}, away, seconds=1.5))
 
 
 def test_a_server_that_asks_for_nothing_and_one_that_takes_no_token(liar: Liar, world: Worlds) -> None:

@@ -16,6 +16,7 @@ from typing import Any
 
 from foundry.plugins.api import Plan, Preview, ToolContext, ToolError, Variables
 from foundry.plugins.standard_lib.git import Git
+from foundry.plugins.standard_lib.git_changes import Limits
 from foundry.plugins.strict import BoundTool, bind
 from tests.plugins.given import Given
 
@@ -74,12 +75,13 @@ class Tools:
     variables: Variables = field(default_factory=lambda: Given(**AUTHOR))
     limit: int = 20_000
     closed: tuple[Path, ...] = ()
+    limits: Limits | None = None
 
     def __post_init__(self) -> None:
         context = ToolContext(self.folder, limit=self.limit, variables=self.variables, closed=self.closed)
         self.previews: list[Preview] = []
         self.tools: dict[str, BoundTool] = {
-            one.spec.id.partition(".")[2]: one for one in bind(Git(context), "git", "built-in", context)
+            one.spec.id.partition(".")[2]: one for one in bind(Git(context, self.limits), "git", "built-in", context)
         }
 
     def plan(self, tool: str, **arguments: Any) -> Plan:

@@ -19,9 +19,9 @@ from typing import Any
 import pytest
 
 from foundry.plugins.api import Changed, ToolContext, ToolError, kernel_function
-from foundry.plugins.standard_lib import git_changes
 from foundry.plugins.standard_lib.database import Database
 from foundry.plugins.standard_lib.email import Email
+from foundry.plugins.standard_lib.git_changes import Limits
 from foundry.plugins.standard_lib.git_repository import opened
 from foundry.plugins.standard_lib.terminal import Terminal
 from foundry.plugins.standard_lib.terminal_jobs import end_jobs
@@ -281,11 +281,10 @@ def bomb(folder: Path) -> Path:
 
 
 @pytest.mark.slow
-def test_a_repository_of_billions_of_files_is_not_checked_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(git_changes, "_LOOKS_FOR", 2.0)
+def test_a_repository_of_billions_of_files_is_not_checked_out(tmp_path: Path) -> None:
     (tmp_path / "work").mkdir()
 
-    said = Tools(tmp_path / "work").call("clone", url=str(bomb(tmp_path / "seed")))
+    said = Tools(tmp_path / "work", limits=Limits(seconds=2.0)).call("clone", url=str(bomb(tmp_path / "seed")))
 
     assert "has more than 300,000 files or 4 GiB" in said
     assert list((tmp_path / "work").iterdir()) == []

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from foundry.plugins.standard_lib import database_mysql, database_server
+from foundry.plugins.standard_lib.database_limits import Limits
 
 from .mail_world import talker
 from .mariadb_world import PASSWORD, QUOTED
@@ -61,14 +61,11 @@ def test_a_false_server_gets_neither_password_nor_files(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("answers", [[], [packet(0, GREETING)], [packet(0, GREETING), packet(2, WELCOME)]], ids=range(3))
-def test_a_server_that_says_nothing_is_left(monkeypatch: pytest.MonkeyPatch, answers: list[bytes]) -> None:
-    monkeypatch.setattr(database_server, "SECONDS", 1)
-    monkeypatch.setattr(database_server, "_GRACE", 0.5)
-    monkeypatch.setattr(database_mysql, "_KILLING", 0.5)
-    began = time.monotonic()
+def test_a_server_that_says_nothing_is_left(answers: list[bytes]) -> None:
+    limits, began = Limits(seconds=1, server_grace=0.5, killing=0.5), time.monotonic()
     with talker(*answers, *[b""] * 9) as port:
-        said = refused(database(f"mysql://a:{QUOTED}@127.0.0.1:{port}/x").query("SELECT 1"))
+        said = refused(database(f"mysql://a:{QUOTED}@127.0.0.1:{port}/x", limits).query("SELECT 1"))
     assert "no answer in good time" in said
     with talker(packet(0, GREETING) * 9, drip=0.2) as port:
-        assert "no answer" in refused(database(f"mysql://a:{QUOTED}@127.0.0.1:{port}/x").query("SELECT 1"))
+        assert "no answer" in refused(database(f"mysql://a:{QUOTED}@127.0.0.1:{port}/x", limits).query("SELECT 1"))
     assert time.monotonic() - began < 12

@@ -6,6 +6,7 @@ import os
 import random
 import sqlite3
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,16 +14,17 @@ import pytest
 from foundry.plugins.api import ToolContext, ToolError
 from foundry.plugins.standard_lib import database_file
 from foundry.plugins.standard_lib.database import Database
+from foundry.plugins.standard_lib.database_limits import Limits
 
 from .worlds import world
 
+LITTLE = Limits(seconds=2)
 ENDLESS = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) "
 
 
 @pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A working folder with the database a.db, and little time for each statement."""
-    monkeypatch.setattr(database_file, "SECONDS", 2.0)
+def folder(tmp_path: Path) -> Path:
+    """A working folder with the database a.db."""
     (tmp_path / "work").mkdir()
     with sqlite3.connect(tmp_path / "work" / "a.db") as one:
         one.execute("CREATE TABLE t (a)")
@@ -31,8 +33,12 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "work"
 
 
+def database(folder: Path, limits: Limits = LITTLE, limit: int = 20_000) -> Database:
+    return Database(ToolContext(folder, limit=limit), limits)
+
+
 def query(folder: Path, sql: str, source: str = "a.db") -> str:
-    return Database(ToolContext(folder)).query(sql, source).do()
+    return database(folder).query(sql, source).do()
 
 
 @pytest.mark.slow
@@ -74,7 +80,7 @@ def test_a_statement_without_end_ends(folder: Path, sql: str) -> None:
 @pytest.mark.slow
 def test_a_change_without_end_leaves_nothing(folder: Path) -> None:
     before = world(folder)
-    one = Database(ToolContext(folder))
+    one = database(folder)
     for sql in (ENDLESS + "INSERT INTO t SELECT i FROM n", ENDLESS + "UPDATE t SET a = (SELECT count(*) FROM n)"):
         with pytest.raises(ToolError):
             one.execute(sql, "a.db").do()
@@ -82,13 +88,13 @@ def test_a_change_without_end_leaves_nothing(folder: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_change_ended_half_way_is_taken_back(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(database_file, "_LARGEST_TRIED", 0)
-    plan = Database(ToolContext(folder)).execute(ENDLESS + "INSERT INTO t SELECT hex(randomblob(5000)) FROM n", "a.db")
+def test_a_change_ended_half_way_is_taken_back(folder: Path) -> None:
+    one = database(folder, replace(LITTLE, largest_tried=0))
+    plan = one.execute(ENDLESS + "INSERT INTO t SELECT hex(randomblob(5000)) FROM n", "a.db")
     assert plan.preview.summary == "Change a.db (how many rows is not known)"
     with pytest.raises(ToolError):
         plan.do()
-    assert "(1 row)" in Database(ToolContext(folder)).execute("SELECT * FROM t", "a.db").do()
+    assert "(1 row)" in one.execute("SELECT * FROM t", "a.db").do()
     assert "one" in query(folder, "SELECT * FROM t")
 
 
@@ -120,7 +126,7 @@ def test_a_schema_of_ten_thousand_tables_is_listed_in_part(folder: Path) -> None
         for number in range(10_000):
             one.execute(f"CREATE TABLE t{number:05} (a, b, c)")
     one.close()
-    said = Database(ToolContext(folder, limit=5_000)).tables("many.db").do()
+    said = database(folder, limit=5_000).tables("many.db").do()
     assert "there are more" in said
     assert len(said) <= 5_000
 
@@ -138,9 +144,9 @@ def test_views_and_triggers_of_a_hostile_file_do_nothing_outside(folder: Path) -
     with pytest.raises(ToolError, match=r"not allowed|unsafe|no such function"):
         query(folder, "SELECT * FROM v", "evil.db")
     with pytest.raises(ToolError, match=r"not allowed|unsafe|no such function"):
-        Database(ToolContext(folder)).execute("INSERT INTO t VALUES (1)", "evil.db")
+        database(folder).execute("INSERT INTO t VALUES (1)", "evil.db")
     assert "there are more" in query(folder, "SELECT * FROM endless", "evil.db")
-    said = Database(ToolContext(folder)).tables("evil.db").do()
+    said = database(folder).tables("evil.db").do()
     assert "table a^[[2J\\nb, 0 rows: c<U+202E>d TEXT" in said
 
 
@@ -151,7 +157,7 @@ def test_full_text_tables_can_be_read_and_searched(folder: Path) -> None:
     one.close()
     before = world(folder)
     assert "quick" in query(folder, "SELECT text FROM notes WHERE notes MATCH 'fox'")
-    assert "table notes, 2 rows: text" in Database(ToolContext(folder)).tables("a.db").do()
+    assert "table notes, 2 rows: text" in database(folder).tables("a.db").do()
     assert world(folder) == before
 
 
@@ -164,9 +170,9 @@ def test_a_swap_between_the_look_and_the_opening_is_noticed(folder: Path) -> Non
             **{"mode": "read", "path": str(other), "handle": looked_at.fileno(), "sql": "SELECT * FROM t", "parameters": []},
             **{"most": 5, "seconds": 2, "cell": 100, "room": 1000},
         }
-        assert database_file._answer(request, looked_at.fileno()) == {
+        assert database_file._answer(request, LITTLE, looked_at.fileno()) == {
             "error": "the file is not the one it was",
             "kind": "changed",
         }
         request["path"] = os.fspath(folder / "a.db")
-        assert database_file._answer(request, looked_at.fileno())["rows"] == [["one"]]
+        assert database_file._answer(request, LITTLE, looked_at.fileno())["rows"] == [["one"]]

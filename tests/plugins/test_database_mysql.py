@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from foundry.plugins.api import Plan, ToolContext, ToolError
-from foundry.plugins.standard_lib import database_server
 from foundry.plugins.standard_lib.database import Database
+from foundry.plugins.standard_lib.database_limits import Limits
 
 from .given import Given
 from .mail_world import talker
@@ -51,8 +51,8 @@ def server() -> Iterator[MariaDB]:
         yield one
 
 
-def database(address: str) -> Database:
-    return Database(ToolContext(Path("/nowhere"), variables=Given(DATABASE_URL=address)))
+def database(address: str, limits: Limits | None = None) -> Database:
+    return Database(ToolContext(Path("/nowhere"), variables=Given(DATABASE_URL=address)), limits)
 
 
 def refused(plan: Plan) -> str:
@@ -254,20 +254,17 @@ def test_a_change_that_is_more_than_it_seems_is_refused(server: MariaDB, sql: st
         f"SELECT sum(a.seq) AS s FROM {ENDLESS} ORDER BY s",
     ],
 )
-def test_time_has_a_limit_here_and_at_the_server(server: MariaDB, monkeypatch: pytest.MonkeyPatch, sql: str) -> None:
-    monkeypatch.setattr(database_server, "SECONDS", 1)
+def test_time_has_a_limit_here_and_at_the_server(server: MariaDB, sql: str) -> None:
     began = time.monotonic()
-    assert "longer than 1 seconds" in refused(database(server.address).query(sql))
+    assert "longer than 1 seconds" in refused(database(server.address, Limits(seconds=1)).query(sql))
     assert time.monotonic() - began < 8
     wait_until_nothing_runs(server, sql)
 
 
 @pytest.mark.slow
-def test_a_change_ends_in_time_too_and_at_the_server(server: MariaDB, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(database_server, "SECONDS", 1)
-    monkeypatch.setattr(database_server, "_GRACE", 1.0)
+def test_a_change_ends_in_time_too_and_at_the_server(server: MariaDB) -> None:
     before = server.asked("SELECT * FROM goods")
-    one, began = database(server.address), time.monotonic()
+    one, began = database(server.address, Limits(seconds=1, server_grace=1.0)), time.monotonic()
     assert "longer than 1 seconds" in refused(one.execute("DELETE FROM goods WHERE SLEEP(60) IS NOT NULL"))
     slow = f"{WITHOUT_BOUND}UPDATE goods SET name = SLEEP(8)"
     assert "no answer in good time" in refused(one.execute(slow))

@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 
 from foundry.plugins.api import Plan, ToolContext, ToolError
-from foundry.plugins.standard_lib import database_server
 from foundry.plugins.standard_lib.database import Database
+from foundry.plugins.standard_lib.database_limits import Limits
 from foundry.plugins.standard_lib.database_server import first_word, server_of
 
 from .given import Given
@@ -99,8 +99,8 @@ def _wait_for(address: str, log: Path) -> None:
     raise AssertionError(log.read_text())
 
 
-def database(folder: Path, address: str) -> Database:
-    return Database(ToolContext(folder, variables=Given(DATABASE_URL=address)))
+def database(folder: Path, address: str, limits: Limits | None = None) -> Database:
+    return Database(ToolContext(folder, variables=Given(DATABASE_URL=address)), limits)
 
 
 def refused(plan: Plan) -> str:
@@ -184,9 +184,8 @@ def test_a_change_is_one_statement_in_a_transaction(tmp_path: Path, address: str
 
 
 @pytest.mark.slow
-def test_time_and_rows_have_limits(tmp_path: Path, address: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(database_server, "SECONDS", 1)
-    one = database(tmp_path, address)
+def test_time_and_rows_have_limits(tmp_path: Path, address: str) -> None:
+    one = database(tmp_path, address, Limits(seconds=1))
     began = time.monotonic()
     assert "longer than 1 seconds" in refused(one.query("SELECT pg_sleep(60)"))
     assert "longer than 1 seconds" in refused(one.execute("DELETE FROM goods WHERE pg_sleep(60) IS NULL"))
@@ -206,20 +205,18 @@ def test_what_is_wrong_is_said_without_the_address(tmp_path: Path, address: str)
 
 
 @pytest.mark.slow
-def test_a_server_that_says_nothing_is_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(database_server, "_CONNECTING", 2)
+def test_a_server_that_says_nothing_is_left(tmp_path: Path) -> None:
     began = time.monotonic()
     with talker(b"") as port:
-        refused(database(tmp_path, f"postgresql://a:{QUOTED}@127.0.0.1:{port}/x").query("SELECT 1"))
-    monkeypatch.setattr(database_server, "SECONDS", 1)
-    monkeypatch.setattr(database_server, "_GRACE", 0.5)
+        refused(database(tmp_path, f"postgresql://a:{QUOTED}@127.0.0.1:{port}/x", Limits(connecting=2)).query("SELECT 1"))
+    limits = Limits(seconds=1, connecting=2, server_grace=0.5)
     welcome = b"R\x00\x00\x00\x08\x00\x00\x00\x00Z\x00\x00\x00\x05I"
     with talker(b"N", welcome, *[b""] * 9) as port:  # it lets anybody in, and then never answers
-        refused(database(tmp_path, f"postgresql://a:{QUOTED}@127.0.0.1:{port}/x").query("SELECT 1"))
+        refused(database(tmp_path, f"postgresql://a:{QUOTED}@127.0.0.1:{port}/x", limits).query("SELECT 1"))
     assert time.monotonic() - began < 12
     with talker() as port:
         pass
-    refused(database(tmp_path, f"mysql://a:{QUOTED}@127.0.0.1:{port}/x").query("SELECT 1"))
+    refused(database(tmp_path, f"mysql://a:{QUOTED}@127.0.0.1:{port}/x", limits).query("SELECT 1"))
 
 
 @pytest.mark.parametrize(

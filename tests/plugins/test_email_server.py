@@ -12,9 +12,8 @@ from typing import Any
 import pytest
 
 from foundry.plugins.api import ToolContext, ToolError
-from foundry.plugins.standard_lib import email_server
 from foundry.plugins.standard_lib.email import Email
-from foundry.plugins.standard_lib.email_server import Server, hand_in, server_of
+from foundry.plugins.standard_lib.email_server import Patience, Server, hand_in, server_of
 
 from .given import Given
 from .mail_world import PASSWORD, USER, Sink, certificates, mail_server, talker
@@ -164,14 +163,14 @@ def test_nobody_listening_and_nobody_known(tmp_path: Path) -> None:
     assert "its name is not known" in refused(tmp_path, 25, SMTP_HOST="nowhere.invalid")
 
 
-def test_a_server_that_never_ends_its_answer_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(email_server, "_ONE_ANSWER", 2.0)
+def test_a_server_that_never_ends_its_answer_is_left() -> None:
+    patience = Patience(answer=2.0, whole=1.0)
     began = time.monotonic()
     with (
         talker(b"220 hi\r\n", b"250 hi\r\n", b"2" * 1000, drip=0.01) as port,
         pytest.raises(ToolError, match=r"not answer in time.*probably not sent"),
     ):
-        hand_in(Server("127.0.0.1", port, "none"), "s@example.org", ("a@example.org",), b"x\r\n", seconds=1)
+        hand_in(Server("127.0.0.1", port, "none"), "s@example.org", ("a@example.org",), b"x\r\n", patience)
     assert time.monotonic() - began < 4
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from foundry.plugins.api import Preview, ToolContext, ToolError
 from foundry.plugins.standard_lib.github import GitHub
-from foundry.plugins.standard_lib.github_api import api
+from foundry.plugins.standard_lib.github_api import Limits, api
 from foundry.plugins.strict import bind
 from tests.plugins.github_world import TOKEN, Hub, hub_server
 from tests.plugins.given import Given
@@ -21,11 +21,12 @@ from tests.plugins.given import Given
 class Tools:
     """The github tools of an agent whose GitHub Enterprise is a Hub."""
 
-    def __init__(self, hub: Hub, limit: int = 20_000, **variables: str) -> None:
+    def __init__(self, hub: Hub, limit: int = 20_000, limits: Limits | None = None, **variables: str) -> None:
         self.hub = hub
         given = Given(**{"GITHUB_TOKEN": TOKEN, "GITHUB_BASE_URL": hub.url, **variables})
         context = ToolContext(Path("/nonexistent"), limit=limit, variables=given)
-        self.tools = {one.spec.id.partition(".")[2]: one for one in bind(GitHub(context), "github", "built-in", context)}
+        bound = bind(GitHub(context, limits), "github", "built-in", context)
+        self.tools = {one.spec.id.partition(".")[2]: one for one in bound}
         self.previews: list[Preview] = []
 
     def call(self, tool: str, **arguments: Any) -> str:
@@ -203,8 +204,7 @@ def test_a_server_that_goes_round_in_circles_is_left(hub: Hub) -> None:
     assert len(hub.seen) == 1
 
 
-def test_a_server_that_drips_or_floods_is_left(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("foundry.plugins.standard_lib.github_api._ALL", 1.0)
+def test_a_server_that_drips_or_floods_is_left(hub: Hub) -> None:
     ends: list[float] = []
 
     def drip(handler: Any) -> bool:
@@ -221,11 +221,10 @@ def test_a_server_that_drips_or_floods_is_left(hub: Hub, monkeypatch: pytest.Mon
 
     hub.instead = drip
     start = time.monotonic()
-    assert "too much or too slowly" in Tools(hub).call("issues")
+    assert "too much or too slowly" in Tools(hub, limits=Limits(seconds=1.0)).call("issues")
     assert time.monotonic() - start < 4
-    monkeypatch.setattr("foundry.plugins.standard_lib.github_api._LARGEST", 1000)
     hub.instead = lambda handler: bool(handler.answer(200, b"x" * 5000) or True)
-    assert "too much or too slowly" in Tools(hub).call("issues")
+    assert "too much or too slowly" in Tools(hub, limits=Limits(size=1000)).call("issues")
 
 
 def test_nobody_there() -> None:

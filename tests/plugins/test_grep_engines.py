@@ -17,9 +17,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from foundry.plugins.api import ToolContext
-from foundry.plugins.standard_lib import grep_engines, grep_tree
 from foundry.plugins.standard_lib.grep_codebase import GrepCodebase
 from foundry.plugins.standard_lib.grep_ripgrep import ripgrep
+from foundry.plugins.standard_lib.grep_tree import Limits, Tree
 from foundry.plugins.standard_lib.text_files import wanted
 
 BESIDE = str(Path(sysconfig.get_path("scripts"), "rg"))
@@ -118,13 +118,11 @@ def test_ripgrep_and_our_own_search_give_the_same_answer(
     try:
         plant(root, seed)
         ours = GrepCodebase(ToolContext(root), program="").search(pattern, glob=glob, context=around)
-        grep = GrepCodebase(ToolContext(root), program=BESIDE)
-        with pytest.MonkeyPatch.context() as patch:  # as in a large tree: only some of it is looked at, and only some of the hits
-            patch.setattr(grep_tree, "_MOST_NEAR", near)
-            patch.setattr(grep_engines, "_FIRST", first)
+        limits = Limits(near=near, first=first)  # as in a large tree: only some of it is looked at, and only some of the hits
+        grep = GrepCodebase(ToolContext(root), program=BESIDE, limits=limits)
 
-            assert matches(grep.search(pattern, glob=glob, context=around)) == matches(ours)
-            assert matches(grep.search(pattern, glob=glob, context=around)) == matches(ours)
+        assert matches(grep.search(pattern, glob=glob, context=around)) == matches(ours)
+        assert matches(grep.search(pattern, glob=glob, context=around)) == matches(ours)
     finally:
         shutil.rmtree(root)
 
@@ -169,7 +167,7 @@ def test_ripgrep_looks_into_no_other_files_than_we_would(tmp_path: Path, program
         root.mkdir()
         plant(root, seed)
         context = ToolContext(root)
-        listing = grep_tree.Tree(context).files(root, wanted(glob), time.monotonic() + 10)
+        listing = Tree(context).files(root, wanted(glob), time.monotonic() + 10)
         text = GrepCodebase(context, program=program[0]).search(".", glob=glob)
         files = program[1].with_suffix(".files")
         told = set(files.read_text().split("\0")) - {""} if files.exists() else set()
@@ -184,9 +182,8 @@ def test_ripgrep_looks_into_no_other_files_than_we_would(tmp_path: Path, program
 
 @pytest.mark.slow
 def test_ripgrep_that_starts_before_the_tree_is_known_stays_out_of_what_is_protected_or_made_by_tools(
-    tmp_path: Path, program: tuple[str, Path], monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, program: tuple[str, Path]
 ) -> None:
-    monkeypatch.setattr(grep_tree, "_MOST_NEAR", 0)
     for name in (
         "a/.env",
         "a/.ENV.x",
@@ -201,19 +198,19 @@ def test_ripgrep_that_starts_before_the_tree_is_known_stays_out_of_what_is_prote
         (tmp_path / "work" / name).write_text("canary\n")
     context = ToolContext(tmp_path / "work", closed=(tmp_path / "work/c/closed",))
     for glob in ("*", "*.py"):
-        assert GrepCodebase(context, program=program[0]).search("canary", glob=glob) == "c/d.py:1: canary"
+        grep = GrepCodebase(context, program=program[0], limits=Limits(near=0))
+        assert grep.search("canary", glob=glob) == "c/d.py:1: canary"
         told = program[1].with_suffix(".files")
         assert told.read_text().split("\0") == ["./c/d.py", ""]
         told.unlink()
 
 
-def test_folders_ignored_far_down_are_passed_by_once_they_are_known(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(grep_tree, "_MOST_NEAR", 0)
+def test_folders_ignored_far_down_are_passed_by_once_they_are_known(tmp_path: Path) -> None:
     for name in ("a/b/made/x.txt", "a/b/seen.txt"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text("needle\n")
     (tmp_path / "a/.gitignore").write_text("made/\n")
-    tree = grep_tree.Tree(ToolContext(tmp_path))
+    tree = Tree(ToolContext(tmp_path), Limits(near=0))
 
     near = tree.near(tmp_path)
     assert near is not None
@@ -224,8 +221,7 @@ def test_folders_ignored_far_down_are_passed_by_once_they_are_known(tmp_path: Pa
 
 @pytest.mark.parametrize("near", [0, 150])
 @pytest.mark.parametrize("program", ["", BESIDE])
-def test_nothing_protected_is_found_by_any_name(tmp_path: Path, program: str, near: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(grep_tree, "_MOST_NEAR", near)
+def test_nothing_protected_is_found_by_any_name(tmp_path: Path, program: str, near: int) -> None:
     root = tmp_path / "work"
     closed = root / "agents"
     for name in (
@@ -247,7 +243,8 @@ def test_nothing_protected_is_found_by_any_name(tmp_path: Path, program: str, ne
     (root / "seen.txt").write_text("canary\n")
     (root / "b.txt").write_text("other\n")
 
-    assert GrepCodebase(ToolContext(root, closed=(closed,)), program=program).search("canary") == "seen.txt:1: canary"
+    grep = GrepCodebase(ToolContext(root, closed=(closed,)), program=program, limits=Limits(near=near))
+    assert grep.search("canary") == "seen.txt:1: canary"
 
 
 def test_ripgrep_gets_no_options_from_elsewhere(
@@ -291,12 +288,11 @@ def test_a_ripgrep_that_fails_is_done_without(tmp_path: Path) -> None:
 # What is known of a tree ---------------------------------------------------------------------------------------------
 
 
-def test_what_changes_between_two_searches_is_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(grep_tree, "_COARSE", 0)  # as if all of it were old
+def test_what_changes_between_two_searches_is_seen(tmp_path: Path) -> None:
     for name in ("a/one.txt", "a/b/two.txt", "c/three.txt"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text("needle\n")
-    grep = GrepCodebase(ToolContext(tmp_path))
+    grep = GrepCodebase(ToolContext(tmp_path), limits=Limits(coarse=0))  # as if all of it were old
 
     def found() -> list[str]:
         return [line.partition(":")[0] for line in grep.search("needle").splitlines()]

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 from foundry.plugins.api import Plan, Preview, ToolContext, ToolError, effects, kernel_function, planned
 from foundry.plugins.standard_lib.database_file import SqliteFile, known_files, sqlite_file
+from foundry.plugins.standard_lib.database_limits import Limits
 from foundry.plugins.standard_lib.database_server import Server, server_of
 from foundry.plugins.standard_lib.database_shown import shown_rows, shown_tables
 from foundry.text import counted
@@ -25,8 +26,9 @@ Parameters = Annotated[list[str | int | float | None] | None, "Values for each ?
 class Database:
     """Reads and changes databases by SQL."""
 
-    def __init__(self, context: ToolContext) -> None:
+    def __init__(self, context: ToolContext, limits: Limits | None = None) -> None:
         self.context = context
+        self._limits = limits or Limits()
 
     @kernel_function(description="Read from a database by one SQL SELECT. See tables first for what there is.")
     @effects("reads")
@@ -82,13 +84,13 @@ class Database:
 
     def _source(self, source: str, *, new: bool = False) -> SqliteFile | Server:
         if source.strip():
-            return sqlite_file(self.context, source.strip(), new=new)
+            return sqlite_file(self.context, source.strip(), self._limits, new=new)
         address = self.context.variables.get("DATABASE_URL")
         if not address.strip():
             raise ToolError(
                 f"source is empty and DATABASE_URL is not set. Give an SQLite file's path. {known_files(self.context)}"
             )
-        return server_of(address)
+        return server_of(address, self._limits)
 
     def _preview(self, found: SqliteFile | Server, summary: str, scope: str) -> Preview:
         if isinstance(found, Server):

@@ -11,15 +11,13 @@ from typing import Any
 
 from foundry.plugins.api import Changed, ToolContext, ToolError, is_protected
 from foundry.plugins.confined import Confined, is_name_of_protected
+from foundry.plugins.standard_lib.database_limits import Limits
 from foundry.plugins.standard_lib.worker import answers, ask, last_words
 from foundry.text import named
 
-SECONDS = 10.0
 LONGEST_CELL = 2_000
 _MAGIC = b"SQLite format 3\x00"
 _ENDINGS = (".db", ".db3", ".sqlite", ".sqlite3")
-_LARGEST_TRIED = 64 * 1024 * 1024
-_GRACE = 2.0
 _MOST_NAMED = 20
 _NAMES_ANOTHER = b"\xd9\xd5\x05\xf9\x20\xa1\x63\xd7"  # a journal that ends so names a file, which SQLite would then delete
 
@@ -30,6 +28,7 @@ class SqliteFile:
 
     context: ToolContext
     path: Path
+    limits: Limits
 
     @property
     def name(self) -> str:
@@ -48,7 +47,7 @@ class SqliteFile:
 
         Raises ToolError for a statement that fails.
         """
-        if self.is_there() and self.path.stat().st_size > _LARGEST_TRIED:
+        if self.is_there() and self.path.stat().st_size > self.limits.largest_tried:
             return None
         return int(self._asked({"mode": "try", "sql": sql, "parameters": list(parameters), "most": 0})["changes"])
 
@@ -71,7 +70,7 @@ class SqliteFile:
     def _asked(self, request: dict[str, Any]) -> dict[str, Any]:
         request = {**request, "cell": LONGEST_CELL, "room": self.context.limit}
         if request["mode"] == "try" and not self.is_there():
-            return self._taken(_answer({**request, "handle": None}))
+            return self._taken(_answer({**request, "handle": None}, self.limits))
         from foundry.sandbox.still import held_still
 
         # Jailed code could put a journal beside it that names another file, which SQLite, in no jail, would delete.
@@ -79,7 +78,7 @@ class SqliteFile:
         with frozen, self._opened(request["mode"]) as handle:
             still = request["mode"] != "write" and self._rests(handle)
             before = _state(self.path)
-            answer = _answer({**request, "path": str(self.path), "handle": handle, "still": still}, handle)
+            answer = _answer({**request, "path": str(self.path), "handle": handle, "still": still}, self.limits, handle)
             if still and (_state(self.path) != before or self._beside("-wal")):
                 raise ToolError(f"{self.name} was changed by another program meanwhile. Try again.")
         return self._taken(answer)
@@ -126,7 +125,7 @@ class SqliteFile:
                 raise ToolError(f"{self.context.name(journal)} names another file, which changing {self.name} could delete.")
 
 
-def sqlite_file(context: ToolContext, source: str, *, new: bool = False) -> SqliteFile:
+def sqlite_file(context: ToolContext, source: str, limits: Limits, *, new: bool = False) -> SqliteFile:
     """Return the database file called `source`. Raises ToolError, saying which there are, where it is not there and not `new`."""
     path = context.path(source)
     if path.is_dir() or (not path.exists() and not (new and path.suffix.lower() in _ENDINGS)):
@@ -134,7 +133,7 @@ def sqlite_file(context: ToolContext, source: str, *, new: bool = False) -> Sqli
         raise ToolError(f"There is no database {source!r}. {known_files(context)}{called}")
     if not path.exists() and not path.name.isprintable():
         raise ToolError("The name holds characters that nobody sees. Give one such as notes.db.")
-    return SqliteFile(context, path)
+    return SqliteFile(context, path, limits)
 
 
 def known_files(context: ToolContext) -> str:
@@ -146,8 +145,8 @@ def known_files(context: ToolContext) -> str:
     return f"There are: {', '.join(map(named, names[:_MOST_NAMED]))}."
 
 
-def _answer(request: dict[str, Any], *handles: int) -> dict[str, Any]:
-    ended = ask("database_worker", request, SECONDS, grace=_GRACE, handles=handles)
+def _answer(request: dict[str, Any], limits: Limits, *handles: int) -> dict[str, Any]:
+    ended = ask("database_worker", request, limits.seconds, grace=limits.worker_grace, handles=handles)
     if ended.timed_out:
         return {"error": "it took too long", "kind": "limit"}
     broken = f"the process that opened it ended with {ended.code} {last_words(ended.err, '')}".rstrip()

@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from sqlalchemy.engine import URL, Connection
 
 TLS = frozenset(("ssl_ca", "ssl_verify_cert", "ssl_verify_identity"))
-_KILLING = 3  # seconds
 _AT_ONCE = 20  # rows
 _MOST_COLUMNS = 200
 _NAMES = "SELECT table_type, table_name FROM information_schema.tables WHERE table_schema = DATABASE() ORDER BY 2 LIMIT %s"
@@ -81,9 +80,9 @@ def connected(dialect: Any, options: Mapping[str, Any], watch: Callable[[int], N
     return one
 
 
-def kill(dialect: Any, options: Mapping[str, Any], number: int) -> None:
+def kill(dialect: Any, options: Mapping[str, Any], number: int, seconds: float) -> None:
     """End a connection at the server, which would otherwise go on with its statement long after nobody waits for it."""
-    bounds = dict.fromkeys(("connect_timeout", "read_timeout", "write_timeout"), _KILLING)
+    bounds = dict.fromkeys(("connect_timeout", "read_timeout", "write_timeout"), seconds)
     with contextlib.suppress(Exception), dialect.connect(**{**options, **bounds}) as other:
         other.kill(number)
 

@@ -16,14 +16,12 @@ from typing import TYPE_CHECKING, Any
 from foundry.plugins.api import ToolError
 from foundry.plugins.built_ins import needs
 from foundry.plugins.standard_lib import database_mysql as mysql
+from foundry.plugins.standard_lib.database_limits import Limits
 from foundry.text import one_line
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import URL, Connection, Engine
 
-SECONDS = 10
-_CONNECTING = 10
-_GRACE = 5.0
 _AT_ONCE = 20  # rows
 _MOST_FETCHED = 4_000_000  # characters
 _KINDS = {
@@ -52,6 +50,7 @@ class Server:
 
     url: URL = field(repr=False)
     host: str
+    limits: Limits
 
     def read(self, sql: str, parameters: Sequence[Any], most: int) -> dict[str, Any]:
         """Return the rows of a statement that only reads. Raises ToolError."""
@@ -129,9 +128,9 @@ class Server:
         try:
             url = self.url.difference_update_query(mysql.TLS)
             engine = create_engine(url, poolclass=NullPool, connect_args=self._connecting())
-            with _within(engine, SECONDS + _GRACE, late), engine.connect() as connection:
+            with _within(engine, self.limits, late), engine.connect() as connection:
                 try:
-                    _begin(connection, reads=reads)
+                    _begin(connection, self.limits.seconds, reads=reads)
                     yield connection
                 finally:
                     if late.is_set():
@@ -145,9 +144,11 @@ class Server:
             raise ToolError(f"The database on {self.host}: {_LATE if late.is_set() else self._told(error)}") from None
 
     def _connecting(self) -> dict[str, Any]:
+        limits = self.limits
         if self.is_mysql:  # its driver's own bounds are on each read, and are there for want of better
-            return {"connect_timeout": _CONNECTING, **mysql.connecting(self.url, SECONDS + 2 * _GRACE)}
-        return {"connect_timeout": _CONNECTING, "tcp_user_timeout": 1000 * SECONDS}
+            options = mysql.connecting(self.url, limits.seconds + 2 * limits.server_grace)
+            return {"connect_timeout": limits.connecting, **options}
+        return {"connect_timeout": limits.connecting, "tcp_user_timeout": 1000 * limits.seconds}
 
     def _told(self, error: Exception) -> str:
         """Return what the driver says, on one line; only what kind of error it is where it repeats the address or password."""
@@ -158,11 +159,11 @@ class Server:
         if any(str(one) in told for one in secrets):
             text = type(error).__name__
         if any(one in text for one in _TIMED_OUT):
-            return f"it took longer than {SECONDS} seconds. Ask for less, or use an index."
+            return f"it took longer than {self.limits.seconds} seconds. Ask for less, or use an index."
         return text
 
 
-def server_of(address: str) -> Server:
+def server_of(address: str, limits: Limits | None = None) -> Server:
     """Return the server that DATABASE_URL names. Raises ToolError for what it cannot be, and where a library is missing."""
     if importlib.util.find_spec("sqlalchemy") is None:
         raise ToolError(f"A database server {needs('database', 'sqlalchemy')}. SQLite files of the working folder need nothing.")
@@ -186,7 +187,7 @@ def server_of(address: str) -> Server:
             f"DATABASE_URL says {', '.join(odd)}, which is not taken here. It may say: {', '.join(sorted(_ALLOWED[kind]))}."
         )
     port = port or _PORTS[kind]
-    return Server(url.set(drivername=kind, port=port), f"{url.host}:{port}")
+    return Server(url.set(drivername=kind, port=port), f"{url.host}:{port}", limits or Limits())
 
 
 _TIMED_OUT = ("statement timeout", "maximum statement execution time", "max_statement_time exceeded")
@@ -200,15 +201,15 @@ def first_word(sql: str) -> str:
     return found.group().lower() if found else ""
 
 
-def _begin(connection: Connection, *, reads: bool) -> None:
+def _begin(connection: Connection, seconds: int, *, reads: bool) -> None:
     """Begin the transaction with its bounds; a server that cannot keep them raises."""
     if connection.dialect.name == "postgresql":
         for name in ("statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout"):
-            connection.exec_driver_sql(f"SET LOCAL {name} = {SECONDS * 1000}")
+            connection.exec_driver_sql(f"SET LOCAL {name} = {seconds * 1000}")
         if reads:
             connection.exec_driver_sql("SET TRANSACTION READ ONLY")
         return
-    mysql.begin(connection, SECONDS, reads=reads)
+    mysql.begin(connection, seconds, reads=reads)
 
 
 def _prepared(connection: Connection, sql: str, parameters: Sequence[Any], most: int) -> dict[str, Any]:
@@ -245,8 +246,8 @@ def _taken(columns: Sequence[str], found: Any, most: int) -> dict[str, Any]:
 
 
 @contextlib.contextmanager
-def _within(engine: Engine, seconds: float, late: threading.Event) -> Iterator[None]:
-    """End the engine's connection so many seconds after it was made, for a server that has gone silent; `late` tells that."""
+def _within(engine: Engine, limits: Limits, late: threading.Event) -> Iterator[None]:
+    """End the engine's connection once its time and the grace are over, for a server that has gone silent; `late` tells that."""
     from sqlalchemy import event
 
     handles: list[socket.socket] = []
@@ -260,7 +261,7 @@ def _within(engine: Engine, seconds: float, late: threading.Event) -> Iterator[N
         for kill in kills:
             kill()
 
-    timer = threading.Timer(seconds, end)
+    timer = threading.Timer(limits.seconds + limits.server_grace, end)
     timer.daemon = True
 
     def watch(handle: int) -> None:
@@ -269,7 +270,7 @@ def _within(engine: Engine, seconds: float, late: threading.Event) -> Iterator[N
 
     def connect(dialect: Any, _record: Any, _arguments: Any, options: dict[str, Any]) -> Any:
         one = mysql.connected(dialect, options, watch)
-        kills.append(partial(mysql.kill, dialect, options, one.thread_id()))
+        kills.append(partial(mysql.kill, dialect, options, one.thread_id(), limits.killing))
         return one
 
     if engine.dialect.name == "mysql":

@@ -18,8 +18,6 @@ from foundry.text import one_line
 
 _HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?|[0-9A-Fa-f:]{2,45}")
 _SECURITIES = ("starttls", "tls", "none")
-_ONE_ANSWER = 30.0
-_ALL_OF_IT = 180.0
 _TOO_LARGE = (552, 554)
 _NAMELESS = "[127.0.0.1]"  # this machine's name is nobody's business, and finding it out asks the network
 
@@ -36,6 +34,14 @@ class Server:
 
     def __str__(self) -> str:
         return f"{self.host}:{self.port}"
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How many seconds a server may take: for one answer, and for the whole mail."""
+
+    answer: float = 30.0
+    whole: float = 180.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,10 +76,10 @@ def server_of(variables: Variables) -> Server:
     return Server(host, int(given or ("465" if security == "tls" else "587")), security, user, password)
 
 
-def hand_in(server: Server, sender: str, recipients: tuple[str, ...], raw: bytes, seconds: float = _ALL_OF_IT) -> Handed:
+def hand_in(server: Server, sender: str, recipients: tuple[str, ...], raw: bytes, patience: Patience | None = None) -> Handed:
     """Give the mail to the server and return what became of it. Raises ToolError when nobody gets it."""
-    said = _Said(server)
-    with _connected(server, said) as smtp, _within(smtp, seconds) as late:
+    said, patience = _Said(server), patience or Patience()
+    with _connected(server, said, patience.answer) as smtp, _within(smtp, patience.whole) as late:
         try:
             _log_in(smtp, server)
             return _sent(smtp, sender, recipients, raw, said)
@@ -117,14 +123,14 @@ class _Said:
 
 
 @contextlib.contextmanager
-def _connected(server: Server, said: _Said) -> Iterator[SMTP]:
+def _connected(server: Server, said: _Said, seconds: float) -> Iterator[SMTP]:
     """Give a connection that is as safe as was asked for; it is closed afterwards, politely where that is possible."""
     smtp: SMTP | None = None
     try:
         if server.security == "tls":
-            smtp = SMTP_SSL(server.host, server.port, _NAMELESS, timeout=_ONE_ANSWER, context=ssl.create_default_context())
+            smtp = SMTP_SSL(server.host, server.port, _NAMELESS, timeout=seconds, context=ssl.create_default_context())
         else:
-            smtp = SMTP(server.host, server.port, _NAMELESS, timeout=_ONE_ANSWER)
+            smtp = SMTP(server.host, server.port, _NAMELESS, timeout=seconds)
         _secured(smtp, server)
     except ToolError:
         _closed(smtp)

@@ -6,6 +6,7 @@ from typing import Annotated
 
 from foundry.plugins.api import Plan, ToolContext, effects, kernel_function, planned
 from foundry.plugins.standard_lib import git_changes, git_read, git_sync
+from foundry.plugins.standard_lib.git_changes import Limits
 from foundry.plugins.standard_lib.git_repository import opened
 
 Where = Annotated[str, "The repository's folder"]
@@ -14,8 +15,9 @@ Where = Annotated[str, "The repository's folder"]
 class Git:
     """Works in git repositories. A repository's own configuration, hooks, filters and drivers have no effect."""
 
-    def __init__(self, context: ToolContext) -> None:
+    def __init__(self, context: ToolContext, limits: Limits | None = None) -> None:
         self.context = context
+        self._limits = limits or Limits()
 
     @kernel_function(description="What is changed, staged or new in a git repository, and its branch.")
     @effects("reads")
@@ -69,7 +71,7 @@ class Git:
     @planned
     def branch(self, name: str, new: Annotated[bool, "Make it"] = False, folder: Where = ".") -> Plan:
         """Return the plan of a branch checked out, with the files that change. Raises ToolError."""
-        return git_changes.switch(self.context, folder, name, new)
+        return git_changes.switch(self.context, folder, name, new, self._limits)
 
     @kernel_function(description="Stage files for the next commit.")
     @effects("writes")
@@ -90,14 +92,14 @@ class Git:
     @planned
     def clone(self, url: Annotated[str, "https://…, or a folder"], to: Annotated[str, "The new folder"] = "") -> Plan:
         """Return the plan of a clone. Raises ToolError for an address that is not used."""
-        return git_sync.clone(self.context, url, to)
+        return git_sync.clone(self.context, url, to, self._limits)
 
     @kernel_function(description="Get the remote's new commits of the current branch; never merges.")
     @effects("network", "writes")
     @planned
     def pull(self, folder: Where = ".") -> Plan:
         """Return the plan of a pull. Raises ToolError."""
-        return git_sync.pull(self.context, folder)
+        return git_sync.pull(self.context, folder, self._limits)
 
     @kernel_function(description="Send the current branch's commits to its remote; never forced.")
     @effects("network")

@@ -17,10 +17,18 @@ from foundry.text import counted, named
 
 _MOST_FILES, _MOST_NAMED = 2000, 20
 _MOST_MIB = 256  # staged at a time
-_MOST_CHECKED_OUT, _MOST_GIB, _LOOKS_FOR = 300_000, 4, 20.0
 _MOST_SHOWN, _LARGEST_SHOWN = 200, 2 * 1024 * 1024
 _LONGEST_MESSAGE = 20_000
 _IN_CONFLICT = frozenset(("DD", "AU", "UD", "UA", "DU", "AA", "UU"))
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What a commit that is checked out may have: so many files, GiB of them together, seconds to list them."""
+
+    files: int = 300_000
+    gib: int = 4
+    seconds: float = 20.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +108,7 @@ def commit(context: ToolContext, folder: str, message: str, paths: Sequence[str]
     return Plan(shown, do)
 
 
-def switch(context: ToolContext, folder: str, branch: str, new: bool) -> Plan:
+def switch(context: ToolContext, folder: str, branch: str, new: bool, limits: Limits) -> Plan:
     """Plan another branch as checked out, a `new` one at the commit that is. Raises ToolError where files stand in the way."""
     with opened(context, folder) as repo:
         ref = repo.branch_named(branch)
@@ -131,7 +139,7 @@ def switch(context: ToolContext, folder: str, branch: str, new: bool) -> Plan:
         with opened(context, folder, writing=True) as now:
             if (now.head(), now.branch(), now.id_of(ref)) != (head, before, there):
                 raise Changed("The repository is not what it was when it was shown.")
-            check_out(now, head, target)
+            check_out(now, head, target, limits)
             if not there:
                 now.git.update_ref("-m", f"branch: Created from {target}", ref, target, "0" * len(target))
             now.git.symbolic_ref("-m", f"checkout: moving from {before or head} to {branch}", "HEAD", ref)
@@ -140,9 +148,9 @@ def switch(context: ToolContext, folder: str, branch: str, new: bool) -> Plan:
     return Plan(shown, do)
 
 
-def check_out(repo: Repository, before: str, after: str) -> None:
+def check_out(repo: Repository, before: str, after: str, limits: Limits) -> None:
     """Make files and index those of another commit; local changes stay, or stand in the way. Raises ToolError naming those."""
-    _refuse_bomb(repo, after)
+    _refuse_bomb(repo, after, limits)
     repo.git.update_index("-q", "--refresh", with_exceptions=False, with_extended_output=True)
     old = [before] if before else []
     mode = ("-m", "-u", "--no-recurse-submodules")
@@ -153,17 +161,17 @@ def check_out(repo: Repository, before: str, after: str) -> None:
         raise ToolError(f"Local files stand in the way; commit or move them first. {said(err, 800)}")
 
 
-def _refuse_bomb(repo: Repository, commit: str) -> None:
+def _refuse_bomb(repo: Repository, commit: str, limits: Limits) -> None:
     """Refuse a commit whose files are too many or too large together: a few folders inside one another can be billions."""
     too_much = ToolError(
-        f"Nothing is checked out: {commit[:12]} has more than {_MOST_CHECKED_OUT:,} files or {_MOST_GIB} GiB. A person can do it."
+        f"Nothing is checked out: {commit[:12]} has more than {limits.files:,} files or {limits.gib} GiB. A person can do it."
     )
     try:
-        listed = str(repo.git.ls_tree("-r", "-l", "-z", "--full-tree", commit, kill_after_timeout=_LOOKS_FOR)).split("\0")
+        listed = str(repo.git.ls_tree("-r", "-l", "-z", "--full-tree", commit, kill_after_timeout=limits.seconds)).split("\0")
     except ToolError:  # it has more to say than any listing, or takes longer
         raise too_much from None
     sizes = [int(size) for one in listed if (size := one.partition("\t")[0].rpartition(" ")[2]).isdigit()]
-    if len(listed) > _MOST_CHECKED_OUT or sum(sizes) > _MOST_GIB * 1024**3:
+    if len(listed) > limits.files or sum(sizes) > limits.gib * 1024**3:
         raise too_much
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from foundry.agent.trash import remove_tree
 from foundry.plugins.api import Changed, Plan, Preview, ToolContext, ToolError, is_trusted
-from foundry.plugins.standard_lib.git_changes import check_out
+from foundry.plugins.standard_lib.git_changes import Limits, check_out
 from foundry.plugins.standard_lib.git_process import environment, git_in, private_folder
 from foundry.plugins.standard_lib.git_read import commits
 from foundry.plugins.standard_lib.git_remote import Address, address, connected, refuse_hooks
@@ -18,7 +18,7 @@ from foundry.text import named
 _MOST_COMMITS = 30
 
 
-def clone(context: ToolContext, url: str, to: str) -> Plan:
+def clone(context: ToolContext, url: str, to: str, limits: Limits) -> Plan:
     """Plan a repository as a new folder. Raises ToolError for an address that is not used and a folder that is there."""
     remote = address(context, url)
     name = to or (remote.folder.parent.name if remote.folder and remote.folder.name == ".git" else remote.url.rpartition("/")[2])
@@ -45,7 +45,7 @@ def clone(context: ToolContext, url: str, to: str) -> Plan:
                 raise Changed(f"{context.name(target)} is not what it was when it was shown.") from None
             try:
                 _make(target, remote)
-                return _filled(context, target, remote)
+                return _filled(context, target, remote, limits)
             except BaseException:
                 remove_tree(target)
                 raise
@@ -68,7 +68,7 @@ def _make(target: Path, remote: Address) -> None:
             git.config("--file", str(target / ".git" / "config"), f"remote.origin.{key}", value)
 
 
-def _filled(context: ToolContext, target: Path, remote: Address) -> str:
+def _filled(context: ToolContext, target: Path, remote: Address, limits: Limits) -> str:
     """Fetch everything into the empty repository, check its remote's branch out and return what there is."""
     with opened(context, context.name(target), writing=True) as repo:
         with connected(context.variables, repo.private, remote, repo.git.env, repo.root) as line:
@@ -81,7 +81,7 @@ def _filled(context: ToolContext, target: Path, remote: Address) -> str:
             return f"Cloned {remote.url} into {name}. It has no branch that is its own, so nothing is checked out."
         ref = repo.branch_named(head)
         commit = repo.commit(f"refs/remotes/origin/{head}")
-        check_out(repo, "", commit)
+        check_out(repo, "", commit, limits)
         repo.git.update_ref("-m", f"clone: from {remote.url}", ref, commit, "0" * len(commit))
         repo.git.symbolic_ref("HEAD", ref)
         _set_upstream(repo, head)
@@ -125,7 +125,7 @@ def _line(repo: Repository, pushing: bool) -> _Line:
     return _Line(branch, repo.head(), origin, address(repo.context, url, repo.root), there)
 
 
-def pull(context: ToolContext, folder: str) -> Plan:
+def pull(context: ToolContext, folder: str, limits: Limits) -> Plan:
     """Plan the remote's new commits as checked out, where nothing has to be merged. Raises ToolError."""
     with opened(context, folder) as repo:
         line = _line(repo, pushing=False)
@@ -142,12 +142,12 @@ def pull(context: ToolContext, folder: str) -> Plan:
                 raise Changed("The repository is not what it was when it was shown.")
             with connected(context.variables, now.private, line.remote, now.git.env, now.root) as open_line:
                 open_line.fetch(f"+refs/heads/{line.there}:{line.tracking}")
-            return _forward(now, line)
+            return _forward(now, line, limits)
 
     return Plan(shown, do)
 
 
-def _forward(repo: Repository, line: _Line) -> str:
+def _forward(repo: Repository, line: _Line, limits: Limits) -> str:
     new = repo.commit(line.tracking)
     if new == line.commit:
         return f"{line.branch} is up to date."
@@ -158,7 +158,7 @@ def _forward(repo: Repository, line: _Line) -> str:
         if code != 0:
             return f"{line.branch} is ahead of the remote, which has nothing new."
     _refuse_trusted(repo, line.commit, new)
-    check_out(repo, line.commit, new)
+    check_out(repo, line.commit, new, limits)
     repo.git.update_ref("-m", "pull: Fast-forward", "HEAD", new, line.commit or "0" * len(new))
     since = [f"{line.commit}..{new}"] if line.commit else [new]
     return f"Pulled into {line.branch}:\n{commits(repo, _MOST_COMMITS, *since)}"

@@ -15,9 +15,17 @@ from foundry.plugins.api import ToolError, Variables
 from foundry.text import visible
 
 DEFAULT = "https://api.github.com"
-_CONNECT, _READ, _ALL = 10.0, 30.0, 60.0  # seconds
-_LARGEST = 16 * 1024 * 1024
-_MOST_REQUESTS = 12
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What one call of a tool may take: seconds in all, to connect and for one read; requests; bytes of one answer."""
+
+    seconds: float = 60.0
+    connect: float = 10.0
+    read: float = 30.0
+    requests: int = 12
+    size: int = 16 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +57,7 @@ def api(variables: Variables) -> Api:
 
 
 @contextmanager
-def repository(variables: Variables, where: Api, name: str, page: int = 100) -> Iterator[Any]:
+def repository(variables: Variables, where: Api, name: str, limits: Limits, page: int = 100) -> Iterator[Any]:
     """Give PyGithub's object of a repository, about which nothing is asked before it is used; failures become ToolErrors."""
     import requests
     from github import Auth, GithubException
@@ -59,7 +67,7 @@ def repository(variables: Variables, where: Api, name: str, page: int = 100) -> 
     asked = wanted(
         auth=Auth.Token(variables.get("GITHUB_TOKEN")),
         base_url=where.url,
-        timeout=int(_READ),
+        timeout=int(limits.read),
         user_agent="agent-foundry",
         per_page=page,
         verify=True,
@@ -67,7 +75,7 @@ def repository(variables: Variables, where: Api, name: str, page: int = 100) -> 
         pool_size=1,
         lazy=True,
     )
-    asked.begin(where)
+    asked.begin(where, limits)
     try:
         yield Repository(asked, url=f"/repos/{name}")
     except GithubException as error:
@@ -89,9 +97,11 @@ def _requester() -> type[Any]:
         left = 0
         until = 0.0
         where = Api("", "")
+        limits = Limits()
 
-        def begin(self, where: Api) -> None:
-            self.where, self.left, self.until = where, _MOST_REQUESTS, time.monotonic() + _ALL
+        def begin(self, where: Api, limits: Limits) -> None:
+            self.where, self.limits = where, limits
+            self.left, self.until = limits.requests, time.monotonic() + limits.seconds
             classes = {f"_Requester__{kind}ConnectionClass": self._connection for kind in ("http", "https")}
             vars(self).update(classes, _Requester__connectionClass=self._connection, _Requester__persist=False)
 
@@ -118,12 +128,12 @@ def _requester() -> type[Any]:
                     f"{connection.protocol}://{self.where.host}{connection.url}",
                     headers={**connection.headers, "Accept-Encoding": "identity", "Connection": "close"},
                     data=connection.input,
-                    timeout=(_CONNECT, _READ),
+                    timeout=(self.limits.connect, self.limits.read),
                     allow_redirects=False,
                     stream=True,
                 ) as answer,
             ):
-                text = _body(self.where, answer, self.until)
+                text = _body(self.where, answer, self.limits.size, self.until)
             if answer.status_code == 202 and reading:
                 raise ToolError(f"{self.where.host} is not ready with that yet. Try in a minute.")
             if answer.is_redirect and not reading:
@@ -133,11 +143,11 @@ def _requester() -> type[Any]:
     return Limited
 
 
-def _body(where: Api, answer: Any, until: float) -> str:
+def _body(where: Api, answer: Any, most: int, until: float) -> str:
     raw = bytearray()
     while chunk := answer.raw.read1(65536, decode_content=False):
         raw += chunk
-        if len(raw) > _LARGEST or time.monotonic() > until:
+        if len(raw) > most or time.monotonic() > until:
             raise ToolError(f"{where.host} sends too much or too slowly. Ask for less.")
     return raw.decode("utf-8", "replace")
 

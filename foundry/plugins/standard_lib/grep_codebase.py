@@ -15,7 +15,7 @@ from foundry.plugins.results import fitting
 from foundry.plugins.standard_lib import outline
 from foundry.plugins.standard_lib.grep_engines import WORKER, Answer, Places, Question, answer
 from foundry.plugins.standard_lib.grep_ripgrep import ripgrep
-from foundry.plugins.standard_lib.grep_tree import Listing, Tree
+from foundry.plugins.standard_lib.grep_tree import Limits, Listing, Tree
 from foundry.plugins.standard_lib.text_files import decode, wanted
 from foundry.plugins.standard_lib.worker_spare import Spare
 
@@ -31,12 +31,14 @@ _PLAIN = re.compile(r"(?:[^][.^$*+?{}\\|()]|\\[^\w\s])+")
 class GrepCodebase:
     """Searches the working folder's text files and outlines them."""
 
-    def __init__(self, context: ToolContext, seconds: float = _SECONDS, program: str | None = None) -> None:
+    def __init__(
+        self, context: ToolContext, seconds: float = _SECONDS, program: str | None = None, limits: Limits | None = None
+    ) -> None:
         """Make the tool; a search may take so many seconds; `program` is the ripgrep to use, "" none, None the one there is."""
         self.context = context
         self.seconds = seconds
         self._program = program
-        self._tree = Tree(context)
+        self._tree = Tree(context, limits)
         self._spare = Spare(WORKER)
 
     @kernel_function(

@@ -28,7 +28,6 @@ from foundry.processes import Running, TimedOut, clean_environment, end_group, s
 WORKER = "grep_worker"
 _WORTH_TWO = 500
 _WORTH_RIPGREP = 2
-_FIRST = 1000
 _SURE = 200  # of more files than these, ripgrep's own numbers are told, which are a little off at times
 _MOST_OF = 0.9
 _FOR_RIPGREP = 0.7
@@ -160,7 +159,7 @@ def _hits(question: Question, places: Places, ripgrep: str, deadline: float) -> 
         if not counts.cut:
             # Where it takes long it may look into much that is ignored far down: then that is found out.
             quick = time.monotonic() - started < _SECONDS_NEAR / 2
-            few = len(counts.lines) <= _FIRST and counts.searched < MOST_FILES and not counts.odd
+            few = len(counts.lines) <= places.tree.limits.first and counts.searched < MOST_FILES and not counts.odd
             listing = places.files(deadline, _folders(counts.lines) if few and quick else None)
             if not listing.whole:
                 listing.files = counts.searched
@@ -195,18 +194,18 @@ def _of_hits(
     question: Question, places: Places, hits: _Hits, ripgrep: str, workers: _Workers, deadline: float
 ) -> tuple[Answer, Listing]:
     context, listing = places.tree.context, hits.listing
-    found = _where_counted(question, context, listing, hits.counts, workers, deadline)
+    found = _where_counted(question, places, listing, hits.counts, workers, deadline)
     if found is None:  # too many to tell from what is written in another case
         until = time.monotonic() + (deadline - time.monotonic()) * _FOR_RIPGREP
         root, looser = context.folder.resolve(), sieve_of(question.pattern).looser
         exact = counted(ripgrep, looser, root, hits.given, until, places.glob) or hits.counts
         with _workers(1, question) as more:
-            found = _where_counted(question, context, listing, _only(exact, listing), more, deadline, sure=True)
+            found = _where_counted(question, places, listing, _only(exact, listing), more, deadline, sure=True)
     assert found is not None
     if found.is_nothing and not question.any_case and (hits.counts.lines or listing.unsure):
         folded = question.in_any_case()
         with _workers(1, folded) as more:
-            found = _where_counted(folded, context, listing, hits.counts, more, deadline, sure=True) or found
+            found = _where_counted(folded, places, listing, hits.counts, more, deadline, sure=True) or found
         found.any_case = True
     if listing.whole or found.matches or found.stopped:
         return found, listing
@@ -217,7 +216,7 @@ def _of_hits(
 
 def _where_counted(
     question: Question,
-    context: ToolContext,
+    places: Places,
     listing: Listing,
     counts: Counted,
     workers: _Workers,
@@ -228,13 +227,14 @@ def _where_counted(
 
     None where the count is of many lines that do not match, unless it is the best there is: `sure`.
     """
+    context, first = places.tree.context, places.tree.limits.first
     paths = sorted({*counts.lines, *listing.unsure}, key=lambda one: one.replace("/", "\0"))
-    found = _again(question, context, paths[:_FIRST], workers, deadline)
+    found = _again(question, context, paths[:first], workers, deadline)
     if len(paths) > found.done and not found.stopped:
         told = sum(counts.lines.get(one, 0) for one in paths[: found.done])
         if not sure and not question.any_case and found.matches < told * _MOST_OF:
             return None
-    if len(paths) > _FIRST and not found.stopped and sum(map(_matching, found.shown)) < question.most:
+    if len(paths) > first and not found.stopped and sum(map(_matching, found.shown)) < question.most:
         with _workers(1, question) as more:
             found = _again(question, context, paths, more, deadline)
     rest = paths[found.done :]

@@ -17,13 +17,20 @@ from foundry.plugins.standard_lib.ignored import Ignored
 from foundry.plugins.standard_lib.text_files import LARGEST, SKIP_MARKS, is_skipped_name
 
 MOST_FILES = 100_000
-# A disk may tell a change's time no finer than this: what changed right before it was looked at may change again unseen.
-_COARSE = 2_000_000_000
 _RULES = ".gitignore"
 _MOST_LEFT_OUT = 2000
-_MOST_NEAR = 150
 
 Wanted = Callable[[str], bool]
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Where a search takes another way: by how many folders there are, how many files are found, how old a change is."""
+
+    near: int = 150  # folders looked at before ripgrep starts
+    first: int = 1000  # files that ripgrep names and that are searched again at first
+    # Nanoseconds. A disk may tell a change's time no finer: what changed right before it was looked at may change again unseen.
+    coarse: int = 2_000_000_000
 
 
 class Chunk(NamedTuple):
@@ -111,8 +118,9 @@ _Entered = tuple[str, Iterator[list[str] | str], Ignored]
 class Tree:
     """The files below a working folder, as they are at each asking; protected ones are never among them, nor are links."""
 
-    def __init__(self, context: ToolContext) -> None:
+    def __init__(self, context: ToolContext, limits: Limits | None = None) -> None:
         self.context = context
+        self.limits = limits or Limits()
         self._known: dict[str, _Folder] = {}
         self._bounds = _Bounds("", frozenset(), frozenset())
         self._near: dict[str, int] = {}
@@ -145,18 +153,14 @@ class Tree:
         found.whole = False
         first = self._enter(found, found.top, Ignored.at(self.context, top))
         entered = deque([(found.top, first)] if first else [])
-        number = 0
-        while entered and number < _MOST_NEAR:
+        number, most = 0, self.limits.near
+        while entered and number < most:
             folder, one = entered.popleft()
             for step in one.steps:
-                if (
-                    isinstance(step, str)
-                    and number < _MOST_NEAR
-                    and (inner := self._enter(found, f"{folder}{step}/", one.inside))
-                ):
+                if isinstance(step, str) and number < most and (inner := self._enter(found, f"{folder}{step}/", one.inside)):
                     entered.append((f"{folder}{step}/", inner))
                     number += 1
-        if number < _MOST_NEAR or found.left_out is None:
+        if number < most or found.left_out is None:
             return None
         self._near[found.top] = found.ignored
         found.left_out = [one for one in {*found.left_out, *(one[:-1] for one in self._bounds.closed)} if is_sayable(one)]
@@ -218,7 +222,7 @@ class Tree:
             entries = sorted(found, key=lambda one: one.name)
         names = {one.name for one in entries}
         rules = _mark(path + _RULES) if _RULES in names else ()
-        settled = max(mark[0], rules[0] if rules else 0) + _COARSE < now
+        settled = max(mark[0], rules[0] if rules else 0) + self.limits.coarse < now
         skipped = any(one in names and os.path.exists(path + one) for one in SKIP_MARKS)  # noqa: PTH110
         # What holds in the topmost folder was put together for it, with its own rules.
         inside = above.inside(folder) if rules and not is_top else above

@@ -9,6 +9,7 @@ import os
 import time
 from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -24,12 +25,20 @@ from foundry.text import visible
 if TYPE_CHECKING:
     from mcp import ClientSession
 
-CONNECT_SECONDS, CALL_SECONDS, REST_SECONDS = 30.0, 120.0, 5.0
 _MOST_PAGES, _LARGEST_LIST = 50, 4 * 1024 * 1024
 _LIST_REST = 1.0  # seconds between two looks at a list that is said to have changed
 _GOODBYE = 2.0
 _TOLD = 600
 State = Literal["starting", "ready", "failed", "ended"]
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How many seconds a server may take to be reached or listed, and to answer; and how many it rests between two starts."""
+
+    connect: float = 30.0
+    call: float = 120.0
+    rest: float = 5.0
 
 
 class Connection:
@@ -40,6 +49,7 @@ class Connection:
         server: McpServer,
         agent: AgentFolder,
         values: Mapping[str, str],
+        patience: Patience,
         listed: Callable[[Connection], None],
         learn: Learn = lambda _: None,
     ) -> None:
@@ -49,6 +59,7 @@ class Connection:
         self.offered = Offered()
         self._agent = agent
         self._values = values
+        self._patience = patience
         self._listed = listed
         self._learn = learn
         self._access: Access | None = None
@@ -80,12 +91,12 @@ class Connection:
         request: asyncio.Future[Any] = asyncio.ensure_future(self._requested(session, tool.name, arguments))
         over = asyncio.ensure_future(self._over.wait())
         try:
-            await asyncio.wait((request, over), timeout=CALL_SECONDS, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait((request, over), timeout=self._patience.call, return_when=asyncio.FIRST_COMPLETED)
             if request.done():
                 return flat_result(request.result(), limit)
             if over.done():
                 raise ToolError(await self._gone())
-            raise ToolError(f'The MCP server "{self.server.name}" gave no answer within {CALL_SECONDS:g} seconds.')
+            raise ToolError(f'The MCP server "{self.server.name}" gave no answer within {self._patience.call:g} seconds.')
         except ToolError:
             raise
         except Exception as error:
@@ -99,9 +110,9 @@ class Connection:
     async def _live(self) -> None:
         problem = ""
         try:
-            async with asyncio.timeout(CONNECT_SECONDS) as reaching:
+            async with asyncio.timeout(self._patience.connect) as reaching:
                 async with self._talking() as session:
-                    reaching.reschedule(asyncio.get_running_loop().time() + CONNECT_SECONDS)
+                    reaching.reschedule(asyncio.get_running_loop().time() + self._patience.connect)
                     self._session = session
                     self.offered = await self._list(session)
                     reaching.reschedule(None)
@@ -110,7 +121,7 @@ class Connection:
                     await self._watch(session)
             problem = "ended"
         except TimeoutError:
-            problem = f"gave no answer within {CONNECT_SECONDS:g} seconds"
+            problem = f"gave no answer within {self._patience.connect:g} seconds"
         except asyncio.CancelledError:
             if not self._over.is_set():
                 problem = "ended"
@@ -143,7 +154,7 @@ class Connection:
         if server.url:
             self._access = Access(server, self._agent, self._values, self._learn) if server.logs_in else None
             auth = self._access and self._access.auth()
-            return http_streams(server.url, server.resolved(server.headers, self._values), CONNECT_SECONDS, auth)
+            return http_streams(server.url, server.resolved(server.headers, self._values), self._patience.connect, auth)
         folder = server.folder(self._agent)
         path = os.pathsep.join((str(self._agent.venv / "bin"), os.environ.get("PATH", os.defpath)))
         env = {"PATH": path, **server.resolved(server.env, self._values)}
@@ -168,7 +179,7 @@ class Connection:
             if self._over.is_set():
                 return
             self._changed.clear()
-            async with asyncio.timeout(CONNECT_SECONDS):
+            async with asyncio.timeout(self._patience.connect):
                 self.offered = await self._list(session)
             self._stale = self._changed.is_set()
             self._listed(self)
@@ -205,10 +216,10 @@ class Connection:
         if self._over.is_set() and self._task:  # it has gone, and is still being tidied up
             await asyncio.wait((self._task,))
         if self.state in ("failed", "ended"):
-            if time.monotonic() - self._tried < REST_SECONDS:
+            if time.monotonic() - self._tried < self._patience.rest:
                 raise ToolError(self.problem or self._told("has ended"))
             self.start()
-        for _ in range(int(CONNECT_SECONDS * 20)):
+        for _ in range(int(self._patience.connect * 20)):
             if self.state != "starting" and not self._stale:
                 break
             await asyncio.sleep(0.05)
@@ -223,7 +234,7 @@ class Connection:
         number = session._request_id
         request = types.CallToolRequest(params=types.CallToolRequestParams(name=name, arguments=dict(arguments)))
         try:
-            limit = timedelta(seconds=CALL_SECONDS + 1)
+            limit = timedelta(seconds=self._patience.call + 1)
             found = await session.send_request(types.ClientRequest(request), types.Result, request_read_timeout_seconds=limit)
             return found.model_extra or {}
         except asyncio.CancelledError:

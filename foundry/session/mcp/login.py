@@ -41,27 +41,32 @@ class Page:
 Show = Callable[[Page], Awaitable[bool]]
 
 
-async def log_in(agent: AgentFolder, server: McpServer, values: Mapping[str, str], show: Show) -> Login:
+async def log_in(
+    agent: AgentFolder, server: McpServer, values: Mapping[str, str], show: Show, seconds: float = LOGIN_SECONDS
+) -> Login:
     """Log in at the server and keep the login, in place of an earlier one. Raises LoginFailed, OSError."""
-    login = await obtained(server, values, login_of(agent, server), show)
+    login = await obtained(server, values, login_of(agent, server), show, seconds)
     return keep_login(agent, server, lambda _: login)
 
 
-async def obtained(server: McpServer, values: Mapping[str, str], before: Login, show: Show | None) -> Login:
+async def obtained(
+    server: McpServer, values: Mapping[str, str], before: Login, show: Show | None, seconds: float = LOGIN_SECONDS
+) -> Login:
     """Return a new login at the server; `show` opens the page for a person or says no, and is None for client credentials.
 
-    `values` are the variables of its entry, `before` the login that it had. Raises LoginFailed.
+    `values` are the variables of its entry, `before` the login that it had, `seconds` what a person has for it.
+    Raises LoginFailed.
     """
     from foundry.session.mcp.provider import Provider
 
     _quiet()
     seen = Seen()
     try:
-        async with asyncio.timeout(LOGIN_SECONDS if show else RENEW_SECONDS), Loopback() as back:
+        async with asyncio.timeout(seconds if show else RENEW_SECONDS), Loopback() as back:
             provider = Provider(Asking(server, server.resolved(server.oauth, values), before, show, back, seen))
             await _said_hello(server, server.resolved(server.headers, values), provider, seen)
     except TimeoutError:
-        told = f"nobody logged in within {LOGIN_SECONDS / 60:g} minutes"
+        told = f"nobody logged in within {seconds / 60:g} minutes"
         raise LoginFailed(
             told if show else f"{seen.asked or server.host} gave no token within {RENEW_SECONDS:g} seconds"
         ) from None

@@ -19,7 +19,7 @@ from foundry.plugins.built_ins import BUILT_INS
 from foundry.plugins.loader import RESERVED
 from foundry.plugins.strict import BoundTool
 from foundry.session.mcp.access import Learn
-from foundry.session.mcp.connection import Connection
+from foundry.session.mcp.connection import Connection, Patience
 from foundry.session.mcp.tools import ServerTool, bound
 
 if TYPE_CHECKING:
@@ -64,15 +64,22 @@ class Servers:
     """The servers that an agent names; `values` are the variables it was given, `learn` hears the secrets of its logins.
 
     `start` starts those that were accepted and returns at once; their tools join the toolbox of `attach` as they are there.
+    `patience` is how long each is waited for.
     """
 
     def __init__(
-        self, agent: AgentFolder, definition: AgentDefinition, values: Mapping[str, str], learn: Learn = lambda _: None
+        self,
+        agent: AgentFolder,
+        definition: AgentDefinition,
+        values: Mapping[str, str],
+        learn: Learn = lambda _: None,
+        patience: Patience | None = None,
     ) -> None:
         servers, self._problems = usable(definition, {*BUILT_INS, *RESERVED})
         self.agent = agent
         self.values = values
         self._learn = learn
+        self._patience = patience or Patience()
         self._toolbox: Toolbox | None = None
         self._bound: dict[tuple[str, str, str], BoundTool] = {}
         self._changing = threading.RLock()
@@ -190,7 +197,8 @@ class Servers:
         loop = self._running()
 
         async def begin() -> None:
-            entry.connection = Connection(entry.server, self.agent, self.values, partial(self._listed, entry), self._learn)
+            listed = partial(self._listed, entry)
+            entry.connection = Connection(entry.server, self.agent, self.values, self._patience, listed, self._learn)
             entry.connection.start()
 
         asyncio.run_coroutine_threadsafe(begin(), loop).result()
