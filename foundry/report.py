@@ -11,11 +11,13 @@ import sys
 import time
 import traceback
 from collections.abc import Callable
+from itertools import count
 from pathlib import Path
 
 from foundry.console import Console
 from foundry.errors import FoundryError
 from foundry.settings import state_folder
+from foundry.text import visible
 
 _REPORTS_KEPT = 20
 # What the disk, its owner or whoever named a path answers for, and no bug of ours.
@@ -98,13 +100,27 @@ def stop_writing() -> None:
     os.close(nowhere)
 
 
+def in_background(error: Exception, clean: Callable[[str], str]) -> str:
+    """Return one line about a failure that nobody waited for, with the path of its report, which is written here."""
+    told, path = _reported(error, clean)
+    return f"Something failed in the background: {told}{f' (its report: {path})' if path else ''}"
+
+
 def _bug(error: Exception, clean: Callable[[str], str]) -> _Bug:
-    told = clean(f"{type(error).__name__}: {error}".splitlines()[0])[:300]  # cut last: half a secret is not known as one
-    try:
-        path = _write(clean(_report(error)))
-    except OSError:
+    told, path = _reported(error, clean)
+    if not path:
         return _Bug(f"a bug in Foundry: {told}", "Run it again with --debug and report what it shows.")
     return _Bug(f"a bug in Foundry: {told}", f"Report it with the text of {path}; it holds no secret.")
+
+
+def _reported(error: Exception, clean: Callable[[str], str]) -> tuple[str, Path | None]:
+    """Return what the error says on one line, and the path of the report written about it; None where that cannot be."""
+    said = f"{type(error).__name__}: {error}".splitlines()[0]
+    told = clean(said)[:300]  # cut last: half a secret is not known as one
+    try:
+        return told, _write(clean(_report(error)))
+    except OSError:
+        return told, None
 
 
 def _report(error: Exception) -> str:
@@ -126,7 +142,8 @@ def _write(text: str) -> Path:
     folder.mkdir(mode=0o700, exist_ok=True)
     for old in sorted(folder.glob("*.txt"))[: -_REPORTS_KEPT + 1]:
         old.unlink(missing_ok=True)
-    path = folder / f"{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}.txt"
-    path.write_text(text, "utf-8")
+    at = f"{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}"
+    path = next(one for number in count() if not (one := folder / f"{at}{f'-{number}' if number else ''}.txt").exists())
+    path.write_text(visible(text), "utf-8")
     path.chmod(0o600)
     return path

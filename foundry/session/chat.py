@@ -6,13 +6,14 @@ import asyncio
 import signal
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import aclosing, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from foundry.errors import FoundryError
 from foundry.report import Ended
+from foundry.session.background import background_told
 from foundry.session.clean import CleanEvents
 from foundry.session.commands import EDIT_COMMANDS, Said, answer, help_text, understand
 from foundry.session.face import Face
@@ -56,9 +57,12 @@ class Chat:
             if task:
                 task.cancel()
 
-        with signals(end, signal.SIGTERM, signal.SIGHUP), signals(self._suspend, signal.SIGTSTP):
+        with signals(end, signal.SIGTERM, signal.SIGHUP), signals(lambda _: self._aside(suspend), signal.SIGTSTP):
             try:
-                with quiet_keys():
+                with (
+                    quiet_keys(),
+                    background_told(lambda line: self._aside(lambda: self._console.warn(line)), self._opening.clean),
+                ):
                     take_typed(self._line)
                     self._header()
                     threading.Thread(target=self._load, args=(asyncio.get_running_loop(),), name="load", daemon=True).start()
@@ -70,14 +74,14 @@ class Chat:
                 raise
         return 0
 
-    def _suspend(self, _: int) -> None:
-        """Stop until the shell goes on with us; the prompt stands anew then."""
+    def _aside(self, do: Callable[[], object]) -> None:
+        """Do what takes the screen now; a prompt that stands makes way and stands anew below it."""
         from prompt_toolkit.application import run_in_terminal
 
         if self._line.app.is_running:
-            self._line.app.context.copy().run(run_in_terminal, suspend)
+            self._line.app.context.copy().run(run_in_terminal, do)
         else:
-            suspend()
+            do()
 
     def _header(self) -> None:
         opening, handoff = self._opening, self._opening.handoff
@@ -168,7 +172,7 @@ class Chat:
             if self._ready.done():
                 self._ready.result()
             try:
-                typed = await self._line.prompt_async(handle_sigint=False)
+                typed = await self._line.prompt_async(handle_sigint=False, set_exception_handler=False)
             except EOFError:
                 break
             try:

@@ -25,6 +25,7 @@ from foundry.messages import (
     to_json,
 )
 from foundry.plugins.strict import in_thread
+from foundry.session.background import background_told
 from foundry.session.calls import shown_arguments
 from foundry.session.clean import CleanEvents
 from foundry.session.opening import Opening, Ready, get_ready
@@ -93,7 +94,10 @@ async def _play(ready: Ready, text: str, face: Any, opening: Opening, asks: Aske
 
     clean = CleanEvents(ready.redactor, ready.started.agent)
     end: TurnEnded | None = None
-    with signals(stop, signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+    with (
+        signals(stop, signal.SIGINT, signal.SIGTERM, signal.SIGHUP),
+        background_told(lambda line: face.show(Notice(line)), ready.redactor.clean),
+    ):
         face.start()
         for notice in await _with_servers(opening, asks):
             face.show(Notice(ready.redactor.clean(notice)))
