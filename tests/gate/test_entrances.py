@@ -40,6 +40,7 @@ RULES: dict[str, list[dict[str, Any]]] = {
     "ask": [{"decide": "ask"}],
     "deny": [{"decide": "deny", "effect": "writes"}],
 }
+NO_ANSWERS = ("", "yesss", "Y\x1b[A")
 CALLS = [
     *({"name": f"own.{one}", "arguments": {}} for one in COLUMNS),
     {"name": "read_write_code.write_file", "arguments": {"path": "a.txt", "content": "x"}},
@@ -95,7 +96,14 @@ def test_headless_entrances(home: Path, tmp_path: Path, output: str, mode: str, 
         assert sum(one["allowed"] for one in calls) == len(done(folder))
 
 
-@pytest.mark.parametrize(("mode", "answer"), [*product(HOUSE, ("y", "n", "", "yesss", "Y\x1b[A"))])
+@pytest.mark.parametrize(
+    ("mode", "answer"),
+    [
+        *product(HOUSE, ("y", "n")),
+        *product(("run",), NO_ANSWERS),
+        *(pytest.param(*one, marks=pytest.mark.prove) for one in product(("plan", "edit", "auto"), NO_ANSWERS)),
+    ],
+)
 def test_the_chat_on_a_terminal(home: Path, tmp_path: Path, mode: str, answer: str) -> None:
     folder = agent(home)
     model = script(tmp_path / "s.json", *({"calls": [one]} for one in CALLS), {"text": "that was all of it"})
