@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import FrameType
 from typing import IO, Any, NoReturn
 
 # What a child may know of the shell: where things are, the language, the terminal, and how to reach the network.
@@ -247,16 +248,16 @@ def stop_group() -> None:
     while not _beginning.acquire(timeout=0.5):
         os.kill(0, signal.SIGCONT)  # the terminal itself has stopped one that began
     try:
-        with by_default(signal.SIGTSTP):
+        with handling(signal.SIGTSTP, signal.SIG_DFL):
             os.kill(0, signal.SIGTSTP)
     finally:
         _beginning.release()
 
 
 @contextlib.contextmanager
-def by_default(number: int) -> Iterator[None]:
-    """Let a signal do what it does by default; for the main thread."""
-    before = signal.signal(number, signal.SIG_DFL)
+def handling(number: int, handler: Callable[[int, FrameType | None], object] | signal.Handlers) -> Iterator[None]:
+    """Have a signal do this meanwhile, and then again what it did before; for the main thread."""
+    before = signal.signal(number, handler)
     try:
         yield
     finally:
@@ -275,7 +276,7 @@ async def on_terminal(argv: Sequence[str], *, env: Mapping[str, str] | None = No
     environment = dict(clean_environment() if env is None else env)
     process = await asyncio.create_subprocess_exec(*argv, stdout=out, env=environment, pass_fds=tuple(pass_fds))
     try:
-        with by_default(signal.SIGTSTP):  # it is stopped beside us and sees to the terminal itself
+        with handling(signal.SIGTSTP, signal.SIG_DFL):  # it is stopped beside us and sees to the terminal itself
             return await process.wait()
     finally:
         if process.returncode is None:

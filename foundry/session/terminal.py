@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from foundry.console import Block, Console, forget_typed_ahead, spelled, width_of
-from foundry.processes import on_terminal, stop_group
+from foundry.processes import handling, on_terminal, stop_group
 from foundry.session.approvals import Answer, Question
 from foundry.session.preview import blocks
 
@@ -27,6 +27,8 @@ _SAME = {"yes": "y", "Yes": "y", "YES": "y", "Y": "y", "no": "n", "No": "n", "NO
 _NOT_PLAIN = re.compile(
     r"[^\n -~\u00a1-\u024f\u0370-\u03ff\u0400-\u052f\u3041-\u9fff\uac00-\ud7a3]"
 )  # what an editor may not show
+
+_held: list[list[Any]] = []  # the terminal's attributes as we set them, innermost last
 
 
 @contextlib.contextmanager
@@ -66,9 +68,23 @@ def typed_ahead() -> str:
 
 
 def suspend() -> None:
-    """Stop until the shell goes on with us; it finds a terminal that shows what is typed."""
-    with _keys(_seen_line):
-        stop_group()
+    """Stop until the shell goes on with us; it finds a terminal that shows what is typed.
+
+    Where a program that we were started by stands still before us, the terminal is the shell's already and stays as that has it.
+    """
+    import termios
+
+    def put(attributes: list[Any]) -> None:
+        with contextlib.suppress(termios.error):
+            termios.tcsetattr(sys.stdin.fileno(), termios.TCSANOW, attributes)
+
+    ours = _held[-1] if _held else []
+    if ours:
+        with handling(signal.SIGTTOU, lambda *_: None):  # by default it would stop us here, and then we once more
+            put(_changed(ours, _seen_line))
+    stop_group()
+    if ours:
+        put(ours)
 
 
 def _seen_line(t: Any) -> tuple[int, int, int, int]:
@@ -85,25 +101,29 @@ def _keys(change: Callable[[Any], tuple[int, int, int, int]]) -> Iterator[None]:
     to set; put back afterwards."""
     import termios
 
-    def attributes() -> list[Any] | None:
-        with contextlib.suppress(termios.error, OSError, ValueError, AttributeError):  # no terminal, gone, or closed
-            return termios.tcgetattr(sys.stdin.fileno())
-        return None
-
-    before, during = attributes(), attributes()
-    if before is None or during is None:
+    try:
+        handle = sys.stdin.fileno()
+        before = termios.tcgetattr(handle)
+    except (termios.error, OSError, ValueError, AttributeError):  # no terminal, gone, or closed
         yield
         return
-    input_set, input_cleared, local_cleared, local_set = change(termios)
-    during[0] = during[0] & ~input_cleared | input_set
-    during[3] = during[3] & ~local_cleared | local_set
-    handle = sys.stdin.fileno()
+    during = _changed(before, change)
     termios.tcsetattr(handle, termios.TCSANOW, during)
+    _held.append(during)
     try:
         yield
     finally:
+        _held.pop()
         with contextlib.suppress(termios.error):
             termios.tcsetattr(handle, termios.TCSANOW, before)
+
+
+def _changed(attributes: list[Any], change: Callable[[Any], tuple[int, int, int, int]]) -> list[Any]:
+    import termios
+
+    input_set, input_cleared, local_cleared, local_set = change(termios)
+    flags, output, control, local, *rest = attributes
+    return [flags & ~input_cleared | input_set, output, control, local & ~local_cleared | local_set, *rest]
 
 
 class Asker:

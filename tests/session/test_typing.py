@@ -8,7 +8,7 @@ import signal
 import termios
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -68,52 +68,92 @@ def test_a_line_typed_before_the_program_stood_is_sent_and_half_a_one_is_kept(ch
     assert one.end() == 0
 
 
+Shells = Callable[..., Terminal]
+
+
 @pytest.fixture
-def shell(chat: Chats, tmp_path: Path) -> Iterator[Terminal]:
-    """A shell in which a chat was begun, whose answers take a while."""
-    alone = chat({"text": "You said: {user}.", "chunk": 1, "delay": 0.1})
-    alone.stop()
-    one = Terminal(["sh", "-i"], tmp_path, env={"PS1": "shell> "})
-    one.until("shell>")
-    one.line(shlex.join(map(os.fsdecode, alone.process.args)))
-    one.until(PROMPT)
-    yield one
-    one.stop()
+def shell(chat: Chats, tmp_path: Path) -> Iterator[Shells]:
+    """A shell in which a chat was begun, or a program that runs it; its answers take a while."""
+    started: list[Terminal] = []
+
+    def start(program: str = "", answer: str = "You said: {user}.", in_shell: Sequence[str] = ("sh", "-i")) -> Terminal:
+        alone = chat({"text": answer, "chunk": 1, "delay": 0.1})
+        alone.stop()
+        words = shlex.join(map(os.fsdecode, alone.process.args))
+        (tmp_path / "program").write_text(f"{words}; exit")
+        one = Terminal(in_shell, tmp_path, env={"PS1": "shell> "})
+        started.append(one)
+        one.until("shell>")
+        one.line(f"{program} program" if program else words)
+        one.until(PROMPT)
+        return one
+
+    yield start
+    for one in started:
+        one.stop()
 
 
 @pytest.mark.parametrize("by", ["Ctrl+Z", "signal"])
-def test_a_suspended_chat_leaves_the_terminal_as_it_was_and_goes_on(shell: Terminal, by: str) -> None:
+def test_a_suspended_chat_leaves_the_terminal_as_it_was_and_goes_on(shell: Shells, by: str) -> None:
+    one = shell()
     if by == "signal":
-        os.killpg(os.tcgetpgrp(shell.process.child_fd), signal.SIGTSTP)
+        os.killpg(os.tcgetpgrp(one.process.child_fd), signal.SIGTSTP)
     else:
-        shell.keys("\x1a")
-    shell.until("Stopped")
-    assert shows_keys(shell)
-    shell.line("fg")
-    shell.until(PROMPT)
-    shell.line("again")
-    shell.until("You said: again.")
-    shell.line("exit")
-    shell.until("shell>", count=3)
-    shell.line("exit")
-    assert shell.end() == 0
+        one.keys("\x1a")
+    one.until("Stopped")
+    assert shows_keys(one)
+    one.line("fg")
+    one.until(PROMPT)
+    one.line("again")
+    one.until("You said: again.")
+    one.line("exit")
+    one.until("shell>", count=3)
+    one.line("exit")
+    assert one.end() == 0
 
 
-def test_suspended_during_an_answer_it_leaves_the_terminal_as_it_was_too_and_goes_on(shell: Terminal) -> None:
-    shell.line("a long word")
-    shell.until("You said:")
-    shell.keys("\x1a")
-    shell.until("Stopped")
-    assert shows_keys(shell)
-    shell.line("fg")
-    shell.until("a long word.")
-    assert not shows_keys(shell)
-    shell.line("exit")
-    shell.until("shell>", count=3)
-    shell.line("exit")
-    assert shell.end() == 0
+def test_suspended_during_an_answer_it_leaves_the_terminal_as_it_was_too_and_goes_on(shell: Shells) -> None:
+    one = shell()
+    one.line("a long word")
+    one.until("You said:")
+    one.keys("\x1a")
+    one.until("Stopped")
+    assert shows_keys(one)
+    one.line("fg")
+    one.until("a long word.")
+    assert not shows_keys(one)
+    one.line("exit")
+    one.until("shell>", count=3)
+    one.line("exit")
+    assert one.end() == 0
 
 
-def shows_keys(shell: Terminal) -> bool:
-    _, _, _, modes, *_ = termios.tcgetattr(shell.process.child_fd)
+def test_beside_a_program_that_stops_sooner_it_stops_once_and_goes_on(shell: Shells) -> None:
+    # Where the program that started us stands still before us, the shell must bring the terminal back, as sh does not.
+    one = shell("sh", "It is " + "a very " * 5 + "long answer.", ("bash", "--norc", "--noprofile", "-i"))
+    one.line("go")
+    one.until("It is")
+    for _ in range(5):
+        one.keys("\x1a")
+        assert in_front(one, "shell")
+        one.line("fg")
+        assert in_front(one, "program")
+        time.sleep(0.5)
+        assert in_front(one, "program")
+    one.until("long answer.", patience=60)
+    assert not shows_keys(one)
+
+
+def in_front(shell: Terminal, who: str) -> bool:
+    """Return whether the terminal belongs to the shell or to the program it runs, within some seconds."""
+    end = time.monotonic() + 5
+    while (os.tcgetpgrp(shell.process.child_fd) == shell.process.pid) is (who == "program"):
+        if time.monotonic() > end:
+            return False
+        shell._read(0.02)
+    return True
+
+
+def shows_keys(one: Terminal) -> bool:
+    _, _, _, modes, *_ = termios.tcgetattr(one.process.child_fd)
     return bool(modes & termios.ECHO)
