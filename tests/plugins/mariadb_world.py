@@ -56,11 +56,11 @@ def mariadb(programs: tuple[Path, Path], shop: Sequence[str]) -> Iterator[MariaD
     folder = Path(tempfile.mkdtemp(prefix="foundry-mariadb-"))  # pytest's own folders are closed to other users
     folder.chmod(0o755)
     authority, _ = certificates(folder)
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    found = MariaDB(port, folder, authority)
     try:
-        _make(found, programs[0])
+        _make(folder, programs[0])
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            port = free.getsockname()[1]
+        found = MariaDB(port, folder, authority)
         server = _started(found, programs[1])
         try:
             _wait_for(found, server)
@@ -74,22 +74,22 @@ def mariadb(programs: tuple[Path, Path], shop: Sequence[str]) -> Iterator[MariaD
         shutil.rmtree(folder)
 
 
-def _make(one: MariaDB, installer: Path) -> None:
-    files = one.folder / "files"  # where SELECT … INTO OUTFILE could write
+def _make(folder: Path, installer: Path) -> None:
+    files = folder / "files"  # where SELECT … INTO OUTFILE could write
     files.mkdir()
     first = [
         f"CREATE USER owner@'%' IDENTIFIED BY '{PASSWORD}'",
         "GRANT ALL ON *.* TO owner@'%' WITH GRANT OPTION",
         "CREATE DATABASE shop CHARACTER SET utf8mb4",
     ]
-    (one.folder / "shop.sql").write_text("SET NAMES utf8mb4;\n" + "".join(f"{line};\n" for line in first), "utf-8")
+    (folder / "shop.sql").write_text("SET NAMES utf8mb4;\n" + "".join(f"{line};\n" for line in first), "utf-8")
     if os.getuid() == 0:
-        for path in (one.folder, *one.folder.iterdir()):
+        for path in (folder, *folder.iterdir()):
             shutil.chown(path, "mysql", "mysql")
     user = ["--user=mysql"] if os.getuid() == 0 else []
-    data = f"--datadir={one.folder / 'data'}"
+    data = f"--datadir={folder / 'data'}"
     options = ["--no-defaults", data, "--auth-root-authentication-method=normal", "--skip-test-db", *user]
-    subprocess.run([installer, *options], check=True, capture_output=True, cwd=one.folder)
+    subprocess.run([installer, *options], check=True, capture_output=True, cwd=folder)
 
 
 def _started(one: MariaDB, program: Path) -> subprocess.Popen[bytes]:
