@@ -15,12 +15,18 @@ __all__ = ["chat"]
 pytestmark = pytest.mark.slow
 PLUGIN = '''"""Begin what fails."""
 import asyncio
+import threading
 from foundry.plugins.api import effects, kernel_function
 
 
 async def failing(seconds: float) -> None:
     await asyncio.sleep(seconds)
     raise ValueError("no such star \\x1b[2J sk-canary-000000")
+
+
+class Odd:
+    def __del__(self) -> None:
+        raise KeyError("odd")
 
 
 class Own:
@@ -30,6 +36,8 @@ class Own:
         """Begin it."""
         asyncio.get_running_loop().call_later(seconds, lambda: 1 / 0)
         self.task = asyncio.ensure_future(failing(seconds))
+        threading.Timer(seconds, lambda: [].pop()).start()
+        asyncio.get_running_loop().call_later(seconds, Odd)
         return "begun"
 
     @kernel_function
@@ -64,7 +72,8 @@ def test_at_the_prompt_it_is_a_line_above_it_and_a_report(failing: Chats, tmp_pa
     one.line("y")
     one.until("Result: begun.")
     one.keys("half a")
-    one.until("ZeroDivisionError: division by zero")
+    for told in ("ZeroDivisionError: division by zero", "IndexError: pop from empty list", "KeyError: 'odd'"):
+        one.until(told)
     one.line(" word")
     one.until("Allow it?", count=2)
     one.line("y")
@@ -75,7 +84,7 @@ def test_at_the_prompt_it_is_a_line_above_it_and_a_report(failing: Chats, tmp_pa
     assert "half a word" in one.text
     assert not any(word in one.text for word in ("Traceback", "Press ENTER", "canary"))
     reports = sorted(report.read_text() for report in (tmp_path / "user").rglob("reports/*.txt"))
-    assert len(reports) == 2
+    assert len(reports) == 4
     assert any(report.endswith("ZeroDivisionError: division by zero\n") for report in reports)
     assert any(report.endswith("ValueError: no such star ^[[2J [STAR]\n") for report in reports)
 
