@@ -32,6 +32,7 @@ EDIT_COMMANDS = {"/edit", "/run", "/reload", "/history", "/undo", "/redo"}  # do
 _KEYS = {
     "Enter": "sends; Alt+Enter or Ctrl+J makes a new line",
     "Ctrl+C": "stops an answer; at the prompt it ends the session",
+    "Ctrl+Z": "puts the chat aside; fg in the shell goes on with it",
     "//x": "sends /x to the agent",
 }
 _SPEAKER = {"user": "You", "assistant": "Agent", "tool": "Tool"}

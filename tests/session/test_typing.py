@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -76,8 +77,10 @@ def shell(chat: Chats, tmp_path: Path) -> Iterator[Shells]:
     """A shell in which a chat was begun, or a program that runs it; its answers take a while."""
     started: list[Terminal] = []
 
-    def start(program: str = "", answer: str = "You said: {user}.", in_shell: Sequence[str] = ("sh", "-i")) -> Terminal:
-        alone = chat({"text": answer, "chunk": 1, "delay": 0.1})
+    def start(
+        program: str = "", answer: str = "You said: {user}.", *first: dict[str, Any], in_shell: Sequence[str] = ("sh", "-i")
+    ) -> Terminal:
+        alone = chat(*first, {"text": answer, "chunk": 1, "delay": 0.1})
         alone.stop()
         words = shlex.join(map(os.fsdecode, alone.process.args))
         (tmp_path / "program").write_text(f"{words}; exit")
@@ -128,9 +131,24 @@ def test_suspended_during_an_answer_it_leaves_the_terminal_as_it_was_too_and_goe
     assert one.end() == 0
 
 
+def test_suspended_at_a_question_it_takes_the_answer_afterwards(shell: Shells) -> None:
+    one = shell("", "Result: {result}.", {"calls": [{"name": "own.touch", "arguments": {"path": "a.txt"}}]})
+    one.line("go")
+    one.until("Allow it?")
+    one.keys("\x1a")
+    one.until("Stopped")
+    assert shows_keys(one)
+    one.line("fg")
+    assert in_front(one, "program")
+    one.line("y")
+    one.until("Result: touched a.txt.")
+    one.line("exit")
+    one.until("shell>", count=3)
+
+
 def test_beside_a_program_that_stops_sooner_it_stops_once_and_goes_on(shell: Shells) -> None:
     # Where the program that started us stands still before us, the shell must bring the terminal back, as sh does not.
-    one = shell("sh", "It is " + "a very " * 5 + "long answer.", ("bash", "--norc", "--noprofile", "-i"))
+    one = shell("sh", "It is " + "a very " * 5 + "long answer.", in_shell=("bash", "--norc", "--noprofile", "-i"))
     one.line("go")
     one.until("It is")
     for _ in range(5):
