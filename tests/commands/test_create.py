@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from packaging.requirements import Requirement
 
 from foundry.agent import venv
 from foundry.agent.blueprint import blueprint
@@ -265,7 +266,8 @@ def test_a_dependency_is_locked_with_its_hash_beside_the_runtime(place: Home, se
     text = venv.read_lock(folder)
     assert load_record(folder).dependencies == ("rich>=14",)
     assert "agent-foundry" not in text
-    versions = {line.split(" ")[0] for line in venv.runtime_lock().splitlines() if line[:1].isalnum()}
+    locked = [Requirement(line.rstrip(" \\")) for line in venv.runtime_lock().splitlines() if line[:1].isalnum()]
+    versions = {f"{one.name}{one.specifier}" for one in locked if not one.marker or one.marker.evaluate()}
     assert versions <= {line.split(" ")[0] for line in text.splitlines()}
 
 
@@ -372,4 +374,11 @@ def test_each_step_is_said(made: tuple[Home, AgentFolder], settings: Settings) -
 
     create_agent(made[0], "third", settings=settings, progress=heard)
 
-    assert [step.split()[0] for step in heard.steps] == ["Writing", "Making", "Installing", "Checking", "Putting"]
+    said = [step.split()[0] for step in heard.steps]  # and what uv says where its cache has not all yet
+    assert [word for word in said if word not in {"Downloading", "Building"}] == [
+        "Writing",
+        "Making",
+        "Installing",
+        "Checking",
+        "Putting",
+    ]

@@ -144,6 +144,12 @@ def certificates(folder: Path, name: str = "localhost") -> tuple[Path, Callable[
         built = built.add_extension(x509.BasicConstraints(ca=authority, path_length=None), critical=True)
         if not authority:
             built = built.add_extension(x509.SubjectAlternativeName([x509.DNSName(name)]), critical=False)
+        keys = (
+            x509.SubjectKeyIdentifier.from_public_key(key.public_key()),
+            x509.AuthorityKeyIdentifier.from_issuer_public_key(signer.public_key()),
+        )
+        for identifier in keys:  # without them Python from 3.13 on takes no certificate
+            built = built.add_extension(identifier, critical=False)
         return built.sign(signer, hashes.SHA256())
 
     def pem(one: Any) -> bytes:
