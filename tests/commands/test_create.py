@@ -374,8 +374,9 @@ def test_each_step_is_said(made: tuple[Home, AgentFolder], settings: Settings) -
 
     create_agent(made[0], "third", settings=settings, progress=heard)
 
-    said = [step.split()[0] for step in heard.steps]  # and what uv says where its cache has not all yet
-    assert [word for word in said if word not in {"Downloading", "Building"}] == [
+    said = [step.split()[0] for step in heard.steps]
+    ours = [word for word in said if word not in {"Downloading", "Building"}]  # as uv says where its cache has not all yet
+    assert ours == [
         "Writing",
         "Making",
         "Installing",

@@ -135,6 +135,11 @@ def certificates(folder: Path, name: str = "localhost") -> tuple[Path, Callable[
     from cryptography.hazmat.primitives import hashes, serialization
     from cryptography.hazmat.primitives.asymmetric import ec
 
+    # Python from 3.13 on wants an authority to say what its key is for, and each certificate to name both keys.
+    signs = dict.fromkeys(("key_cert_sign", "crl_sign"), True)
+    others = ("digital_signature", "content_commitment", "key_encipherment", "data_encipherment", "key_agreement")
+    usage = x509.KeyUsage(**dict.fromkeys((*others, "encipher_only", "decipher_only"), False), **signs)
+
     def made(subject: str, issuer: str, key: Any, signer: Any, *, authority: bool) -> Any:
         now = datetime.now(UTC)
         called = [x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, one)]) for one in (subject, issuer)]
@@ -142,14 +147,13 @@ def certificates(folder: Path, name: str = "localhost") -> tuple[Path, Callable[
         built = built.serial_number(x509.random_serial_number()).not_valid_before(now - timedelta(days=1))
         built = built.not_valid_after(now + timedelta(days=2))
         built = built.add_extension(x509.BasicConstraints(ca=authority, path_length=None), critical=True)
-        if not authority:
+        if authority:
+            built = built.add_extension(usage, critical=True)
+        else:
             built = built.add_extension(x509.SubjectAlternativeName([x509.DNSName(name)]), critical=False)
-        keys = (
-            x509.SubjectKeyIdentifier.from_public_key(key.public_key()),
-            x509.AuthorityKeyIdentifier.from_issuer_public_key(signer.public_key()),
-        )
-        for identifier in keys:  # without them Python from 3.13 on takes no certificate
-            built = built.add_extension(identifier, critical=False)
+            known_by = x509.AuthorityKeyIdentifier.from_issuer_public_key(signer.public_key())
+            built = built.add_extension(known_by, critical=False)
+        built = built.add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
         return built.sign(signer, hashes.SHA256())
 
     def pem(one: Any) -> bytes:
