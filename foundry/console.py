@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import os
-import shutil
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -375,6 +374,8 @@ def _size(stream: TextIO | None) -> os.terminal_size:
     with suppress(OSError, ValueError, AttributeError):
         if stream and (size := os.get_terminal_size(stream.fileno())).columns:
             return size
+    import shutil
+
     return shutil.get_terminal_size((100, 24))
 
 

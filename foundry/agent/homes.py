@@ -6,7 +6,6 @@ are kept in the user's state folder, by absolute path, out of every tool's reach
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -87,10 +86,16 @@ def _remember(path: Path, origin: str, files: Mapping[str, str]) -> None:
 
 def _digest(file: Path) -> str:
     try:
-        return hashlib.sha256(read_bytes(file, _LONGEST)).hexdigest()
+        return _sha256(read_bytes(file, _LONGEST))
     except BadFileError:
         return ""
 
 
 def _file(path: Path) -> Path:
-    return state_folder() / "homes" / f"{hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:24]}.json"
+    return state_folder() / "homes" / f"{_sha256(str(path.resolve()).encode())[:24]}.json"
+
+
+def _sha256(data: bytes) -> str:
+    import hashlib
+
+    return hashlib.sha256(data).hexdigest()
