@@ -164,7 +164,7 @@ def test_beside_a_program_that_stops_sooner_it_stops_once_and_goes_on(shell: She
 
 def in_front(shell: Terminal, who: str) -> bool:
     """Return whether the terminal belongs to the shell or to the program it runs, within some seconds."""
-    end = time.monotonic() + 5
+    end = time.monotonic() + 15
     while (os.tcgetpgrp(shell.process.child_fd) == shell.process.pid) is (who == "program"):
         if time.monotonic() > end:
             return False
