@@ -82,8 +82,12 @@ def expected(mode: str, rule: str, yes: bool) -> set[str]:
     ("output", "mode", "rule"),
     [
         *product(("json",), HOUSE, RULES),
-        *product(("text", "events"), HOUSE, ("none",)),
-        *(pytest.param(*one, marks=pytest.mark.prove) for one in product(("text", "events"), HOUSE, ("allow",))),
+        *product(("text", "events"), ("run",), ("none",)),
+        *(
+            pytest.param(*one, marks=pytest.mark.prove)
+            for one in product(("text", "events"), HOUSE, ("none", "allow"))
+            if one[1:] != ("run", "none")
+        ),
     ],
 )
 def test_headless_entrances(home: Path, tmp_path: Path, output: str, mode: str, rule: str) -> None:
